@@ -1,0 +1,189 @@
+// Package credential is the value of a managed secret: the credential that
+// applications read, and beside it what the rotation needs to remember.
+//
+// The value is one flat JSON object. The DATABRICKS_ keys carry the names that
+// the Databricks SDKs, CLI and Terraform provider read from the environment;
+// the ROTATION_ keys are bookkeeping, and no client reads them as
+// configuration. Keys that this package does not know are kept as they are.
+//
+//	{
+//	  "DATABRICKS_HOST":               "https://dbc-1a2b.cloud.databricks.com",
+//	  "DATABRICKS_ACCOUNT_ID":         "…",     only for the account console's host
+//	  "DATABRICKS_CLIENT_ID":          "…",     the service principal's application id
+//	  "DATABRICKS_CLIENT_SECRET":      "dose…", absent until the first issue
+//	  "ROTATION_SERVICE_PRINCIPAL_ID": "4711",  the principal's numeric id
+//	  "ROTATION_OAUTH_SECRET_ID":      "9f…",   which OAuth secret this is
+//	  "ROTATION_SCOPES":               "jobs sql", absent: unrestricted
+//	  "ROTATION_ISSUED_AT":            "2026-03-01T03:00:00Z",
+//	  "ROTATION_EXPIRES_AT":           "2026-05-29T11:12:13Z",
+//	  "ROTATION_PREDECESSORS":         "1c…=2026-02-01T03:00:04Z 77…"
+//	}
+//
+// Because the current value names the predecessors that may still be alive,
+// one read tells a sweep everything about a secret.
+package credential
+
+import (
+	"encoding/json"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"databricks-credential-rotation/shared/secret"
+)
+
+// Keys of the value. See the package documentation.
+const (
+	KeyHost               = "DATABRICKS_HOST"
+	KeyAccountID          = "DATABRICKS_ACCOUNT_ID"
+	KeyClientID           = "DATABRICKS_CLIENT_ID"
+	KeyClientSecret       = "DATABRICKS_CLIENT_SECRET"
+	KeyServicePrincipalID = "ROTATION_SERVICE_PRINCIPAL_ID"
+	KeyOAuthSecretID      = "ROTATION_OAUTH_SECRET_ID"
+	KeyScopes             = "ROTATION_SCOPES"
+	KeyIssuedAt           = "ROTATION_ISSUED_AT"
+	KeyExpiresAt          = "ROTATION_EXPIRES_AT"
+	KeyPredecessors       = "ROTATION_PREDECESSORS"
+)
+
+// MaxSize is the largest value that Secrets Manager stores, in bytes.
+const MaxSize = 65536
+
+// Credential is a managed secret's value.
+type Credential struct {
+	// Host is where the principal lives: the account console or a workspace.
+	Host string
+	// AccountID is set for the account console's host and empty for a
+	// workspace's.
+	AccountID string
+	// ClientID is the service principal's application id.
+	ClientID string
+	// ClientSecret is zero in a registration that was never issued.
+	ClientSecret secret.Text
+
+	// ServicePrincipalID is the principal's numeric SCIM id, empty while it is
+	// not known.
+	ServicePrincipalID string
+	// OAuthSecretID names the OAuth secret that ClientSecret belongs to, empty
+	// if somebody else put it here.
+	OAuthSecretID string
+	// Scopes restrict the OAuth secret. None is unrestricted.
+	Scopes []string
+	// IssuedAt and ExpiresAt bound the OAuth secret's life, zero if unknown.
+	IssuedAt, ExpiresAt time.Time
+	// Predecessors are OAuth secrets of the same principal that this one
+	// replaced and that may still be alive.
+	Predecessors []Predecessor
+
+	// unknown are the keys that are somebody else's. They may well hold
+	// secrets, so they are kept as such.
+	unknown map[string]secret.Text
+}
+
+// Predecessor is an OAuth secret that was current once.
+type Predecessor struct {
+	OAuthSecretID string
+	// SupersededAt is when its successor became current. Zero means: when the
+	// version that holds this credential became current, which the writer of a
+	// version cannot know yet.
+	SupersededAt time.Time
+}
+
+// AccountLevel tells whether the principal is managed through the account
+// console rather than through a workspace.
+func (c Credential) AccountLevel() bool { return c.AccountID != "" }
+
+// Issued tells whether there is a credential to use, not just a registration.
+func (c Credential) Issued() bool { return !c.ClientSecret.IsZero() }
+
+// Encode writes the value, unknown keys included.
+func (c Credential) Encode() (secret.Text, error) {
+	members := make(map[string]json.RawMessage, len(c.unknown)+10)
+	for key, raw := range c.unknown {
+		members[key] = json.RawMessage(raw.Reveal())
+	}
+	set := func(key, value string) error {
+		if value == "" {
+			return nil
+		}
+		raw, err := json.Marshal(value)
+		members[key] = raw
+		return err
+	}
+	for key, value := range map[string]string{
+		KeyHost:               c.Host,
+		KeyAccountID:          c.AccountID,
+		KeyClientID:           c.ClientID,
+		KeyClientSecret:       c.ClientSecret.Reveal(),
+		KeyServicePrincipalID: c.ServicePrincipalID,
+		KeyOAuthSecretID:      c.OAuthSecretID,
+		KeyScopes:             strings.Join(c.Scopes, " "),
+		KeyIssuedAt:           formatTime(c.IssuedAt),
+		KeyExpiresAt:          formatTime(c.ExpiresAt),
+		KeyPredecessors:       formatPredecessors(c.Predecessors),
+	} {
+		if err := set(key, value); err != nil {
+			return secret.Text{}, fmt.Errorf("encoding %s: %w", key, err)
+		}
+	}
+	out, err := json.Marshal(members)
+	if err != nil {
+		return secret.Text{}, fmt.Errorf("encoding the secret's value: %w", err)
+	}
+	if len(out) > MaxSize {
+		return secret.Text{}, fmt.Errorf("the secret's value would be %d bytes long, Secrets Manager stores %d: shorten the keys that are not the rotation's", len(out), MaxSize)
+	}
+	return secret.New(string(out)), nil
+}
+
+// Successor returns the credential that takes this one's place: the same
+// principal, the same unknown keys, this one's OAuth secret first among the
+// predecessors that are still alive.
+func (c Credential) Successor(alive func(oauthSecretID string) bool) Credential {
+	next := c
+	next.ClientSecret = secret.Text{}
+	next.OAuthSecretID = ""
+	next.IssuedAt, next.ExpiresAt = time.Time{}, time.Time{}
+	next.Predecessors = nil
+	if c.OAuthSecretID != "" {
+		next.Predecessors = append(next.Predecessors, Predecessor{OAuthSecretID: c.OAuthSecretID})
+	}
+	for _, p := range c.Predecessors {
+		if alive(p.OAuthSecretID) {
+			next.Predecessors = append(next.Predecessors, p)
+		}
+	}
+	return next
+}
+
+func formatTime(t time.Time) string {
+	if t.IsZero() {
+		return ""
+	}
+	return t.UTC().Format(time.RFC3339Nano)
+}
+
+func formatPredecessors(list []Predecessor) string {
+	entries := make([]string, 0, len(list))
+	for _, p := range list {
+		entry := p.OAuthSecretID
+		if !p.SupersededAt.IsZero() {
+			entry += "=" + formatTime(p.SupersededAt)
+		}
+		entries = append(entries, entry)
+	}
+	return strings.Join(entries, " ")
+}
+
+// NormalizeScopes sorts scopes and drops duplicates; "all-apis" alone is the
+// same as none.
+func NormalizeScopes(scopes []string) []string {
+	out := slices.Clone(scopes)
+	slices.Sort(out)
+	out = slices.Compact(out)
+	if len(out) == 0 || len(out) == 1 && out[0] == "all-apis" {
+		return nil
+	}
+	return out
+}

@@ -1,0 +1,210 @@
+package databricks
+
+import (
+	"context"
+	"errors"
+	"net/http"
+	"sync"
+	"time"
+
+	"github.com/cenkalti/backoff/v5"
+	"github.com/databricks/databricks-sdk-go/apierr"
+	"github.com/databricks/databricks-sdk-go/config/experimental/auth"
+	"github.com/databricks/databricks-sdk-go/httpclient"
+	"golang.org/x/oauth2"
+)
+
+const (
+	// callTimeout bounds one request. Databricks answers these calls in well
+	// under a second; half a minute is past every hope.
+	callTimeout = 30 * time.Second
+	// A retried call is tried for a minute at most: a sweep has other
+	// principals to look after, and the next sweep comes soon.
+	retryBudget   = time.Minute
+	retryTries    = 5
+	retryFirst    = 500 * time.Millisecond
+	retryMost     = 8 * time.Second
+	maxRetryAfter = 30 * time.Second
+	// sdkRateLimit lifts the SDK's own 15 requests a second for each client.
+	sdkRateLimit = 1000
+)
+
+// Identity is how the rotator itself authenticates at a host.
+type Identity interface {
+	// TokenSource returns a source of access tokens for the host. It is asked
+	// again after Databricks refused a token.
+	TokenSource(host Host) auth.TokenSource
+}
+
+// Client talks to all hosts of a fleet as one identity. It is safe for
+// concurrent use and meant to be kept between invocations.
+type Client struct {
+	// Allowed are the hosts that may be talked to.
+	Allowed AllowedHosts
+	// Identity is who the rotator is.
+	Identity Identity
+	// Transport carries the requests, nil for the default transport.
+	Transport http.RoundTripper
+
+	mu   sync.Mutex
+	apis map[Host]*api
+}
+
+// api is one host: the SDK's client and the rotator's token there.
+type api struct {
+	http   *httpclient.ApiClient
+	mu     sync.Mutex
+	tokens auth.TokenSource
+}
+
+func (c *Client) api(host Host) (*api, error) {
+	if err := c.Allowed.Check(host.URL); err != nil {
+		return nil, err
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if a, ok := c.apis[host]; ok {
+		return a, nil
+	}
+	a := &api{http: httpclient.NewApiClient(httpclient.ClientConfig{
+		Host:               host.URL,
+		AccountID:          host.AccountID,
+		HTTPTimeout:        callTimeout,
+		RetryTimeout:       callTimeout,
+		RateLimitPerSecond: sdkRateLimit,
+		Transport:          c.transport(),
+		ErrorMapper:        apierr.GetAPIError,
+		ErrorRetriable:     func(context.Context, error) bool { return false },
+	})}
+	if c.apis == nil {
+		c.apis = map[Host]*api{}
+	}
+	c.apis[host] = a
+	return a, nil
+}
+
+func (c *Client) transport() http.RoundTripper {
+	if c.Transport != nil {
+		return noRetry{c.Transport}
+	}
+	return noRetry{http.DefaultTransport}
+}
+
+// oauthContext has the OAuth library use this client's transport.
+func (c *Client) oauthContext(ctx context.Context) context.Context {
+	return context.WithValue(ctx, oauth2.HTTPClient, &http.Client{Transport: c.transport()})
+}
+
+// token returns the rotator's access token for the host. With renew, the one
+// at hand is thrown away first.
+func (a *api) token(ctx context.Context, c *Client, host Host, renew bool) (*oauth2.Token, error) {
+	a.mu.Lock()
+	if a.tokens == nil || renew {
+		// No refresh in the background: a Lambda's goroutines stand still
+		// between invocations.
+		a.tokens = auth.NewCachedTokenSource(c.Identity.TokenSource(host), auth.WithAsyncRefresh(false))
+	}
+	tokens := a.tokens
+	a.mu.Unlock()
+	return tokens.Token(c.oauthContext(ctx))
+}
+
+// request is one call to the REST API.
+type request struct {
+	op     string
+	method string
+	url    string
+	query  map[string]any
+	body   any
+	// once forbids sending the request again when its outcome is unknown.
+	once bool
+}
+
+// call carries out a request as the rotator and decodes the reply into out.
+func (c *Client) call(ctx context.Context, host Host, r request, out any) error {
+	a, err := c.api(host)
+	if err != nil {
+		return err
+	}
+	attempt := func() error {
+		err := c.send(ctx, a, host, r, out, false)
+		var e *Error
+		if errors.As(err, &e) && e.Status == http.StatusUnauthorized {
+			// The token was revoked or has expired early. A refused request
+			// was not carried out, so this holds for a create too.
+			return c.send(ctx, a, host, r, out, true)
+		}
+		return err
+	}
+	if r.once {
+		return attempt()
+	}
+	return retry(ctx, attempt)
+}
+
+func (c *Client) send(ctx context.Context, a *api, host Host, r request, out any, renew bool) error {
+	ctx, cancel := context.WithTimeout(ctx, callTimeout)
+	defer cancel()
+	token, err := a.token(ctx, c, host, renew)
+	if err != nil {
+		e := reduce("authenticate the rotator", host, err)
+		if errors.Is(e.kind, ErrRefused) {
+			e.kind = ErrDenied
+		}
+		e.unsent = true
+		return e
+	}
+	opts := []httpclient.DoOption{
+		httpclient.WithRequestHeader("Accept", "application/json"),
+		httpclient.WithRequestVisitor(func(req *http.Request) error {
+			token.SetAuthHeader(req)
+			return nil
+		}),
+		httpclient.WithQueryParameters(r.query),
+		httpclient.WithResponseUnmarshal(out),
+	}
+	if r.body != nil {
+		opts = append(opts, httpclient.WithRequestHeader("Content-Type", "application/json"), httpclient.WithRequestData(r.body))
+	}
+	if err := a.http.Do(ctx, r.method, r.url, opts...); err != nil {
+		return reduce(r.op, host, err)
+	}
+	return nil
+}
+
+// Unsent tells of an error that the request never left: a create that failed
+// so has created nothing.
+func Unsent(err error) bool {
+	var e *Error
+	return errors.As(err, &e) && e.unsent || errors.Is(err, ErrHost)
+}
+
+// retry repeats an idempotent attempt while Databricks is busy or silent.
+func retry(ctx context.Context, attempt func() error) error {
+	var last error
+	_, err := backoff.Retry(ctx, func() (struct{}, error) {
+		last = attempt()
+		var e *Error
+		if errors.As(last, &e) && e.retryable() && ctx.Err() == nil {
+			return struct{}{}, last
+		}
+		if last != nil {
+			return struct{}{}, backoff.Permanent(last)
+		}
+		return struct{}{}, nil
+	},
+		backoff.WithBackOff(&backoff.ExponentialBackOff{
+			InitialInterval:     retryFirst,
+			RandomizationFactor: backoff.DefaultRandomizationFactor,
+			Multiplier:          2,
+			MaxInterval:         retryMost,
+		}),
+		backoff.WithMaxTries(retryTries),
+		backoff.WithMaxElapsedTime(retryBudget),
+	)
+	if err != nil {
+		// What Databricks said last is of more use than that time ran out.
+		return last
+	}
+	return nil
+}

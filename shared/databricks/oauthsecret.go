@@ -1,0 +1,153 @@
+package databricks
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/http"
+	"net/url"
+	"slices"
+	"time"
+
+	"databricks-credential-rotation/shared/secret"
+)
+
+// MaxSecrets is how many OAuth secrets a service principal can have at once.
+const MaxSecrets = 5
+
+// MaxLifetime is the longest life that Databricks gives an OAuth secret.
+const MaxLifetime = 730 * 24 * time.Hour
+
+// OAuthSecret is an OAuth secret as Databricks lists it, without its value.
+type OAuthSecret struct {
+	ID string
+	// CreateTime and ExpireTime are Databricks' own. ExpireTime is zero for a
+	// secret that does not expire.
+	CreateTime, ExpireTime time.Time
+	// Scopes restrict the secret; none is unrestricted.
+	Scopes []string
+}
+
+// Lifetime is the whole seconds from creation to expiry, zero if the secret
+// does not expire.
+func (s OAuthSecret) Lifetime() time.Duration {
+	if s.ExpireTime.IsZero() {
+		return 0
+	}
+	return s.ExpireTime.Sub(s.CreateTime).Round(time.Second)
+}
+
+// Expired tells whether the secret has stopped working by itself.
+func (s OAuthSecret) Expired(now time.Time) bool {
+	return !s.ExpireTime.IsZero() && !now.Before(s.ExpireTime)
+}
+
+// IssuedSecret is a secret just created. The value is shown this once.
+type IssuedSecret struct {
+	OAuthSecret
+	Value secret.Text
+}
+
+// secretReply is an OAuth secret on the wire. The SDK's own struct lacks
+// scopes.
+type secretReply struct {
+	ID         string   `json:"id"`
+	Secret     string   `json:"secret"`
+	CreateTime string   `json:"create_time"`
+	ExpireTime string   `json:"expire_time"`
+	Scopes     []string `json:"scopes"`
+}
+
+func (r secretReply) decode() (OAuthSecret, error) {
+	s := OAuthSecret{ID: r.ID, Scopes: slices.Clone(r.Scopes)}
+	if r.ID == "" {
+		return s, errors.New("an OAuth secret without an id")
+	}
+	var err error
+	if s.CreateTime, err = parseTime(r.CreateTime); err != nil {
+		return s, fmt.Errorf("OAuth secret %s: create_time is not a time", r.ID)
+	}
+	if s.ExpireTime, err = parseTime(r.ExpireTime); err != nil {
+		return s, fmt.Errorf("OAuth secret %s: expire_time is not a time", r.ID)
+	}
+	return s, nil
+}
+
+func parseTime(text string) (time.Time, error) {
+	if text == "" {
+		return time.Time{}, nil
+	}
+	return time.Parse(time.RFC3339Nano, text)
+}
+
+// ListSecrets returns all OAuth secrets of a principal, over all pages. A
+// page's length says nothing: the list ends where there is no next page.
+func (c *Client) ListSecrets(ctx context.Context, host Host, principal string) ([]OAuthSecret, error) {
+	const op = "list the OAuth secrets"
+	var all []OAuthSecret
+	seen := map[string]bool{}
+	for page := ""; ; {
+		var reply struct {
+			Secrets       []secretReply `json:"secrets"`
+			NextPageToken string        `json:"next_page_token"`
+		}
+		query := map[string]any{}
+		if page != "" {
+			query["page_token"] = page
+		}
+		err := c.call(ctx, host, request{op: op, method: http.MethodGet, url: host.secretsURL(principal), query: query}, &reply)
+		if err != nil {
+			return nil, err
+		}
+		for _, r := range reply.Secrets {
+			s, err := r.decode()
+			if err != nil {
+				return nil, &Error{Op: op, Host: host.URL, kind: ErrRejected, Message: scrub(err.Error())}
+			}
+			all = append(all, s)
+		}
+		if reply.NextPageToken == "" {
+			return all, nil
+		}
+		if seen[reply.NextPageToken] {
+			return nil, &Error{Op: op, Host: host.URL, kind: ErrRejected, Message: "the pages go round in a circle"}
+		}
+		seen[reply.NextPageToken] = true
+		page = reply.NextPageToken
+	}
+}
+
+// CreateSecret issues an OAuth secret. It is sent once: an error that is
+// [ErrUncertain] and not [Unsent] may have left a secret behind, which a later
+// list shows.
+func (c *Client) CreateSecret(ctx context.Context, host Host, principal string, lifetime time.Duration, scopes []string) (IssuedSecret, error) {
+	const op = "create an OAuth secret"
+	body := struct {
+		Lifetime string   `json:"lifetime"`
+		Scopes   []string `json:"scopes,omitempty"`
+	}{fmt.Sprintf("%ds", int64(lifetime/time.Second)), scopes}
+	var reply secretReply
+	err := c.call(ctx, host, request{op: op, method: http.MethodPost, url: host.secretsURL(principal), body: body, once: true}, &reply)
+	if err != nil {
+		return IssuedSecret{}, err
+	}
+	issued, err := reply.decode()
+	if err == nil && reply.Secret == "" {
+		err = errors.New("the reply carries no secret value")
+	}
+	if err != nil {
+		return IssuedSecret{OAuthSecret: issued}, &Error{Op: op, Host: host.URL, kind: ErrUncertain, Message: scrub(err.Error())}
+	}
+	return IssuedSecret{OAuthSecret: issued, Value: secret.New(reply.Secret)}, nil
+}
+
+// DeleteSecret deletes an OAuth secret; one that is gone already is no error.
+func (c *Client) DeleteSecret(ctx context.Context, host Host, principal, id string) error {
+	err := c.call(ctx, host, request{
+		op: "delete an OAuth secret", method: http.MethodDelete, url: host.secretsURL(principal) + "/" + url.PathEscape(id),
+	}, &struct{}{})
+	if errors.Is(err, ErrNotFound) {
+		return nil
+	}
+	return err
+}
