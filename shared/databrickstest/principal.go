@@ -1,0 +1,167 @@
+package databrickstest
+
+import (
+	"maps"
+	"slices"
+)
+
+// Principal is a service principal at one moment.
+type Principal struct {
+	// ID is the SCIM id, which paths carry.
+	ID int64
+	// ApplicationID is the OAuth client id, a UUID.
+	ApplicationID string
+	DisplayName   string
+	Active        bool
+	AccountAdmin  bool
+}
+
+// PrincipalSpec describes a new service principal.
+type PrincipalSpec struct {
+	DisplayName string
+	// AccountAdmin grants the role account_admin.
+	AccountAdmin bool
+	// Inactive makes one that cannot authenticate.
+	Inactive bool
+}
+
+// principal is a service principal as the server keeps it. What a stale read
+// may show in its older form is in a view; the rest has no history.
+type principal struct {
+	id            int64
+	applicationID string
+	displayName   string
+	accountAdmin  bool
+	workspaces    map[*Workspace]bool // true for ADMIN
+	managers      map[int64]bool      // who holds the manager role on it
+	policies      []FederationPolicy  // replaced, never changed in place
+
+	now, before view
+	lagging     bool // the next listing of secrets shows before
+}
+
+// view is the state of a service principal between two writes. Its slice is
+// replaced by a write and never changed in place, so an older view stays true.
+type view struct {
+	secrets []*oauthSecret // in the order of creation, expired ones too
+	active  bool
+	deleted bool
+}
+
+// write replaces the principal's state and keeps the one before it.
+func (s *Server) write(p *principal, next view) {
+	p.before, p.now = p.now, next
+	p.lagging = s.behaviour.lagReads
+}
+
+func (p *principal) view(stale bool) view {
+	if stale {
+		return p.before
+	}
+	return p.now
+}
+
+func (p *principal) snapshot() Principal {
+	return Principal{
+		ID:            p.id,
+		ApplicationID: p.applicationID,
+		DisplayName:   p.displayName,
+		Active:        p.now.active,
+		AccountAdmin:  p.accountAdmin,
+	}
+}
+
+// AddPrincipal adds a service principal without secrets.
+func (s *Server) AddPrincipal(spec PrincipalSpec) Principal {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	p := &principal{
+		id:            s.source.id(),
+		applicationID: s.source.uuid(),
+		displayName:   spec.DisplayName,
+		accountAdmin:  spec.AccountAdmin,
+		now:           view{active: !spec.Inactive},
+	}
+	for s.principals[p.id] != nil {
+		p.id = s.source.id()
+	}
+	p.before = p.now
+	s.principals[p.id] = p
+	s.byApplication[p.applicationID] = p
+	s.order = append(s.order, p)
+	return p.snapshot()
+}
+
+// Principal returns the service principal as it is now; false if there is none
+// or it was deleted.
+func (s *Server) Principal(id int64) (Principal, bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	p := s.principals[id]
+	if p == nil || p.now.deleted {
+		return Principal{}, false
+	}
+	return p.snapshot(), true
+}
+
+// Assign makes the service principal a member of the workspace, as ADMIN or as
+// USER. An id that the server does not know is ignored, here and below.
+func (s *Server) Assign(principalID int64, w *Workspace, admin bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if p := s.principals[principalID]; p != nil {
+		if p.workspaces == nil {
+			p.workspaces = map[*Workspace]bool{}
+		}
+		p.workspaces[w] = admin
+	}
+}
+
+// GrantManager gives managerID the manager role on principalID.
+func (s *Server) GrantManager(managerID, principalID int64) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if p := s.principals[principalID]; p != nil {
+		if p.managers == nil {
+			p.managers = map[int64]bool{}
+		}
+		p.managers[managerID] = true
+	}
+}
+
+// SetActive lets the service principal authenticate, or not. Its secrets and
+// permissions stay.
+func (s *Server) SetActive(principalID int64, active bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if p := s.principals[principalID]; p != nil {
+		s.setActive(p, active)
+	}
+}
+
+func (s *Server) setActive(p *principal, active bool) {
+	next := p.now
+	next.active = active
+	s.write(p, next)
+}
+
+// DeletePrincipal deletes the service principal with its secrets.
+func (s *Server) DeletePrincipal(principalID int64) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if p := s.principals[principalID]; p != nil && !p.now.deleted {
+		s.write(p, view{deleted: true})
+	}
+}
+
+// Managers returns the ids of those who hold the manager role on the service
+// principal, in ascending order.
+func (s *Server) Managers(principalID int64) []int64 {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	p := s.principals[principalID]
+	if p == nil {
+		return nil
+	}
+	return slices.Sorted(maps.Keys(p.managers))
+}

@@ -1,0 +1,121 @@
+package databrickstest
+
+import (
+	"net/http"
+	"slices"
+	"strconv"
+	"strings"
+)
+
+// bearer returns the request's bearer token, empty when there is none.
+func bearer(in *http.Request) string {
+	scheme, value, _ := strings.Cut(in.Header.Get("Authorization"), " ")
+	if !strings.EqualFold(scheme, "Bearer") {
+		return ""
+	}
+	return value
+}
+
+// callerOf names the owner of the request's bearer token, whatever the token
+// is still good for.
+func (s *Server) callerOf(in *http.Request) string {
+	value := bearer(in)
+	if value == "" {
+		return ""
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if t := s.tokens[value]; t != nil {
+		return t.principal.applicationID
+	}
+	return ""
+}
+
+// authenticate finds the caller by the bearer token and checks what every
+// operation wants of it: that it lives, belongs here and has the scope.
+func (r *request) authenticate() *failure {
+	value := bearer(r.Request)
+	if value == "" {
+		return unauthenticated("no bearer token was sent")
+	}
+	t := r.server.tokens[value]
+	switch {
+	case t == nil:
+		return unauthenticated("the access token is not known")
+	case !r.now.Before(t.expires):
+		return unauthenticated("the access token expired at %s", stamp(t.expires))
+	case !t.principal.now.active:
+		return unauthenticated("service principal %s is not active", t.principal.applicationID)
+	case t.workspace != nil && t.workspace != r.site.workspace:
+		return unauthenticated("the access token is good for workspace %d only", t.workspace.ID)
+	}
+	r.token, r.caller = t, t.principal
+	if w := r.site.workspace; w != nil {
+		if !r.knows(r.caller) {
+			return denied("service principal %s is not assigned to workspace %d", r.caller.applicationID, w.ID)
+		}
+	}
+	if !t.has(r.route.scope) {
+		return denied("Provided OAuth token does not have required scopes: %s", r.route.scope)
+	}
+	return nil
+}
+
+// requireAdmin wants an admin of the host: of the account or the workspace.
+func (r *request) requireAdmin() *failure {
+	if w := r.site.workspace; w != nil {
+		if !r.caller.workspaces[w] {
+			return denied("service principal %s is not ADMIN of workspace %d", r.caller.applicationID, w.ID)
+		}
+		return nil
+	}
+	if !r.caller.accountAdmin {
+		return denied("service principal %s does not have the role account_admin", r.caller.applicationID)
+	}
+	return nil
+}
+
+// managed returns the service principal in the path if the caller may manage
+// its secrets.
+func (r *request) managed() (*principal, *failure) {
+	if err := r.requireAdmin(); err != nil {
+		return nil, err
+	}
+	text := r.param("sp")
+	id, err := strconv.ParseInt(text, 10, 64)
+	if err != nil {
+		return nil, invalid("service principal id %q is not a number", text)
+	}
+	p := r.server.principals[id]
+	if p == nil || p.view(r.stale).deleted {
+		return nil, missing("service principal %d does not exist", id)
+	}
+	if w := r.site.workspace; w != nil {
+		if !r.knows(p) {
+			return nil, denied("service principal %d is not assigned to workspace %d", id, w.ID)
+		}
+		if !p.managers[r.caller.id] {
+			return nil, denied("service principal %s does not have the role servicePrincipal.manager on service principal %d",
+				r.caller.applicationID, id)
+		}
+	}
+	return p, nil
+}
+
+// visible lists the service principals that the host knows, in the order of
+// their creation.
+func (r *request) visible() []*principal {
+	return slices.DeleteFunc(slices.Clone(r.server.order), func(p *principal) bool {
+		return p.view(r.stale).deleted || !r.knows(p)
+	})
+}
+
+// knows tells whether a service principal is on this host: on the account's
+// all are, on a workspace's its members.
+func (r *request) knows(p *principal) bool {
+	if r.site.workspace == nil {
+		return true
+	}
+	_, member := p.workspaces[r.site.workspace]
+	return member
+}
