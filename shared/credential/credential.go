@@ -13,7 +13,7 @@
 //	  "DATABRICKS_CLIENT_SECRET":      "dose…", absent until the first issue
 //	  "ROTATION_SERVICE_PRINCIPAL_ID": "4711",  the principal's numeric id
 //	  "ROTATION_OAUTH_SECRET_ID":      "9f…",   which OAuth secret this is
-//	  "ROTATION_SCOPES":               "jobs sql", absent: unrestricted
+//	  "ROTATION_SCOPES":               "jobs sql", or "all-apis"
 //	  "ROTATION_ISSUED_AT":            "2026-03-01T03:00:00Z",
 //	  "ROTATION_EXPIRES_AT":           "2026-05-29T11:12:13Z",
 //	  "ROTATION_PREDECESSORS":         "1c…=2026-02-01T03:00:04Z 77…"
@@ -68,7 +68,8 @@ type Credential struct {
 	// OAuthSecretID names the OAuth secret that ClientSecret belongs to, empty
 	// if somebody else put it here.
 	OAuthSecretID string
-	// Scopes restrict the OAuth secret. None is unrestricted.
+	// Scopes restrict the OAuth secret; all-apis is unrestricted. None means
+	// that nobody has said.
 	Scopes []string
 	// IssuedAt and ExpiresAt bound the OAuth secret's life, zero if unknown.
 	IssuedAt, ExpiresAt time.Time
@@ -176,14 +177,12 @@ func formatPredecessors(list []Predecessor) string {
 	return strings.Join(entries, " ")
 }
 
-// NormalizeScopes sorts scopes and drops duplicates; "all-apis" alone is the
-// same as none.
+// AllAPIs is the scope of a secret that may do whatever its principal may.
+const AllAPIs = "all-apis"
+
+// NormalizeScopes sorts scopes and drops duplicates.
 func NormalizeScopes(scopes []string) []string {
 	out := slices.Clone(scopes)
 	slices.Sort(out)
-	out = slices.Compact(out)
-	if len(out) == 0 || len(out) == 1 && out[0] == "all-apis" {
-		return nil
-	}
-	return out
+	return slices.Compact(out)
 }

@@ -1,0 +1,55 @@
+// Command rotate is the Lambda function that keeps service-principal OAuth
+// secrets young. It only wires; the engine is in package rotation.
+package main
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"os"
+
+	"github.com/aws/aws-lambda-go/lambda"
+	"github.com/aws/aws-lambda-go/lambdacontext"
+	awsconfig "github.com/aws/aws-sdk-go-v2/config"
+	"github.com/aws/aws-sdk-go-v2/service/secretsmanager"
+	"github.com/aws/aws-sdk-go-v2/service/sts"
+
+	"databricks-credential-rotation/functions/rotate/rotation"
+	"databricks-credential-rotation/shared/config"
+	"databricks-credential-rotation/shared/databricks"
+	"databricks-credential-rotation/shared/managedsecret"
+	"databricks-credential-rotation/shared/policy"
+	"databricks-credential-rotation/shared/rotator"
+	"databricks-credential-rotation/shared/trail"
+)
+
+func main() {
+	if err := run(context.Background()); err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		os.Exit(1)
+	}
+}
+
+func run(ctx context.Context) error {
+	cfg, err := config.LoadRotate(nil)
+	if err != nil {
+		return err
+	}
+	aws, err := awsconfig.LoadDefaultConfig(ctx)
+	if err != nil {
+		return fmt.Errorf("AWS configuration: %w", err)
+	}
+	log := slog.New(lambdacontext.NewLogHandler())
+	store := managedsecret.Store{API: secretsmanager.NewFromConfig(aws)}
+	identity := rotator.Identity(cfg, store, sts.NewFromConfig(aws))
+	engine := &rotation.Engine{
+		Store:      store,
+		Databricks: &databricks.Client{Allowed: cfg.Hosts, Identity: identity},
+		Allowed:    cfg.Hosts,
+		Policy:     func(context.Context) (policy.Policy, error) { return cfg.Policy, nil },
+		Trail:      trail.Log{Logger: log},
+		Log:        log,
+	}
+	lambda.StartWithOptions(engine.Handle, lambda.WithContext(ctx))
+	return nil
+}

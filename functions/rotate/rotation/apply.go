@@ -1,0 +1,242 @@
+package rotation
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"time"
+
+	"databricks-credential-rotation/shared/credential"
+	"databricks-credential-rotation/shared/databricks"
+	"databricks-credential-rotation/shared/managedsecret"
+	"databricks-credential-rotation/shared/trail"
+)
+
+// errOvertaken means that another run replaced the same version first. Nothing
+// is wrong: what it issued is current.
+var errOvertaken = errors.New("another run rotated this secret at the same time")
+
+// blockedError is a block that showed only while the plan was carried out.
+type blockedError struct{ Block }
+
+func (e *blockedError) Error() string { return e.Message }
+
+// cleanupTimeout is how long is spent on deleting a secret that must not stay,
+// even if the run's own time is over.
+const cleanupTimeout = 10 * time.Second
+
+// issue creates an OAuth secret, checks its scopes, proves that it works, and
+// only then stores it. If it returns an error, the credential that was current
+// still is; what it created it has deleted, unless it cannot know whether the
+// secret was stored.
+func (r *run) issue(ctx context.Context, o Observation, plan Issue, write managedsecret.Write) (credential.Credential, error) {
+	next := plan.Next
+	host, principal := hostOf(next), next.ServicePrincipalID
+	entry := r.entry(o, "issue", string(plan.Reason))
+	var created databricks.IssuedSecret
+	err := r.record(ctx, &entry, func() (err error) {
+		created, err = r.Databricks.CreateSecret(ctx, host, principal, fingerprint(o.Secret.ARN, r.policy.Lifetime), scopesToSend(next.Scopes))
+		entry.OAuthSecretID = created.ID
+		return err
+	})
+	switch {
+	case err != nil && created.ID != "":
+		// It exists, but its value is lost or the trail was not told.
+		return next, r.discard(ctx, o, created.ID, err)
+	case errors.Is(err, databricks.ErrUncertain) && !databricks.Unsent(err):
+		return next, fmt.Errorf("%w; the current credential is untouched; if an OAuth secret was created, a later run finds and deletes it", err)
+	case errors.Is(err, databricks.ErrRejected):
+		return next, r.rejected(ctx, o, err)
+	case err != nil:
+		return next, err
+	}
+	next.ClientSecret, next.OAuthSecretID = created.Value, created.ID
+	next.IssuedAt, next.ExpiresAt = created.CreateTime, created.ExpireTime
+	if created.Lifetime() != fingerprint(o.Secret.ARN, r.policy.Lifetime) {
+		r.Log.WarnContext(ctx, "Databricks did not keep the lifetime that was asked for: if a run dies, its OAuth secret will be taken for somebody else's",
+			"secret", o.Secret.Name, "oauth_secret_id", created.ID)
+	}
+	if err := r.checkScopes(ctx, host, principal, created, next.Scopes); err != nil {
+		return next, r.discard(ctx, o, created.ID, err)
+	}
+	if err := r.verifyNew(ctx, host, next); err != nil {
+		return next, r.discard(ctx, o, created.ID, r.diagnose(ctx, host, next, err))
+	}
+	write.Value, err = next.Encode()
+	if err != nil {
+		return next, r.discard(ctx, o, created.ID, err)
+	}
+	return next, r.store(ctx, o, next, write)
+}
+
+// rejected tells a full principal from a create that is refused for another
+// reason. Databricks does not document the error of the sixth secret.
+func (r *run) rejected(ctx context.Context, o Observation, err error) error {
+	listed, listErr := r.Databricks.ListSecrets(ctx, hostOf(o.Current.Credential), o.principalID())
+	if listErr != nil || len(listed) < databricks.MaxSecrets {
+		return err
+	}
+	o.Listed = listed
+	return &blockedError{Block{Full, fmt.Sprintf("%s (%v)", o.fullMessage(nil, nil), err)}}
+}
+
+// store writes the new version. What became of a write that failed decides
+// whether its secret may be deleted.
+func (r *run) store(ctx context.Context, o Observation, next credential.Credential, write managedsecret.Write) error {
+	entry := r.entry(o, "store", "make it "+write.Label)
+	entry.OAuthSecretID, entry.VersionID = next.OAuthSecretID, write.VersionID
+	attempted := false
+	err := r.record(ctx, &entry, func() error {
+		attempted = true
+		return r.Store.Put(ctx, o.Secret.ARN, write)
+	})
+	switch {
+	case err == nil:
+		return nil
+	case !attempted || errors.Is(err, managedsecret.ErrNotWritten):
+		return r.discard(ctx, o, next.OAuthSecretID, err)
+	case errors.Is(err, managedsecret.ErrVersionExists):
+		if cleanup := r.discard(ctx, o, next.OAuthSecretID, nil); cleanup != nil {
+			return cleanup
+		}
+		return r.overtaken(ctx, o, write)
+	default:
+		return fmt.Errorf("%w; whether version %s was stored is not known, so its OAuth secret %s is kept; the next run finds out",
+			err, write.VersionID, next.OAuthSecretID)
+	}
+}
+
+// overtaken tells a version that another run has just made current from one
+// that stood in the way for another reason.
+func (r *run) overtaken(ctx context.Context, o Observation, write managedsecret.Write) error {
+	s, err := r.Store.Describe(ctx, o.Secret.ARN)
+	if err != nil {
+		return err
+	}
+	if write.Label == managedsecret.Current && s.Holder(managedsecret.Current) == o.Current.ID {
+		return fmt.Errorf("version %s exists already and is not current: %w; a later run takes another id", write.VersionID, managedsecret.ErrVersionExists)
+	}
+	return errOvertaken
+}
+
+// checkScopes holds the scopes of a new secret against those asked for. A host
+// that ignores them would hand out a wider credential than the one replaced.
+func (r *run) checkScopes(ctx context.Context, host databricks.Host, principal string, created databricks.IssuedSecret, want []string) error {
+	got := created.Scopes
+	if !unrestricted(want) {
+		listed, err := r.Databricks.ListSecrets(ctx, host, principal)
+		if err != nil {
+			return fmt.Errorf("reading back the scopes of the new OAuth secret: %w", err)
+		}
+		i := slices.IndexFunc(listed, func(s databricks.OAuthSecret) bool { return s.ID == created.ID })
+		if i >= 0 {
+			got = listed[i].Scopes
+		} else if len(got) == 0 {
+			return errors.New("the new OAuth secret is not listed, so its scopes cannot be checked")
+		}
+	}
+	if unrestricted(want) && unrestricted(got) || slices.Equal(credential.NormalizeScopes(got), credential.NormalizeScopes(want)) {
+		return nil
+	}
+	return fmt.Errorf("Databricks gave the new OAuth secret the scopes %v instead of %v: the current credential stays", describeScopes(got), describeScopes(want))
+}
+
+func unrestricted(scopes []string) bool {
+	return len(scopes) == 0 || slices.Contains(scopes, credential.AllAPIs)
+}
+
+func describeScopes(scopes []string) []string {
+	if unrestricted(scopes) {
+		return []string{credential.AllAPIs}
+	}
+	return scopes
+}
+
+// scopesToSend leaves the scopes out for an unrestricted secret, as a client
+// does that knows nothing of scopes.
+func scopesToSend(scopes []string) []string {
+	if unrestricted(scopes) {
+		return nil
+	}
+	return scopes
+}
+
+// diagnose finds out why a secret just created does not authenticate.
+func (r *run) diagnose(ctx context.Context, host databricks.Host, c credential.Credential, err error) error {
+	if !errors.Is(err, databricks.ErrRefused) {
+		return err
+	}
+	principal, lookup := r.Databricks.Principal(ctx, host, c.ServicePrincipalID)
+	switch {
+	case lookup != nil:
+		return err
+	case principal.ApplicationID != c.ClientID:
+		return &blockedError{Block{Mismatch, fmt.Sprintf(
+			"%s and %s disagree: service principal %s has the client id %s; correct the one that is wrong",
+			credential.KeyClientID, credential.KeyServicePrincipalID, principal.ID, principal.ApplicationID)}}
+	case !principal.Active:
+		return &blockedError{Block{Inactive, fmt.Sprintf("service principal %s is switched off: %v", c.ClientID, err)}}
+	}
+	return fmt.Errorf("a new OAuth secret of service principal %s does not authenticate: %w", c.ClientID, err)
+}
+
+// discard deletes a secret that this run created and that no version holds. It
+// returns why, and what went wrong on top.
+func (r *run) discard(ctx context.Context, o Observation, id string, why error) error {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), cleanupTimeout)
+	defer cancel()
+	reason := "another run was first"
+	if why != nil {
+		reason = why.Error()
+	}
+	entry := r.entry(o, "discard", reason)
+	entry.OAuthSecretID = id
+	err := r.record(ctx, &entry, func() error {
+		return r.Databricks.DeleteSecret(ctx, hostOf(o.Current.Credential), o.principalID(), id)
+	})
+	if err != nil {
+		err = fmt.Errorf("the new OAuth secret %s could not be deleted and is left to a later run: %w", id, err)
+	}
+	return errors.Join(why, err)
+}
+
+// retire deletes an OAuth secret that has been replaced.
+func (r *run) retire(ctx context.Context, o Observation, retirement Retirement) error {
+	if retirement.ID == o.Current.Credential.OAuthSecretID {
+		return fmt.Errorf("refusing to delete OAuth secret %s: it is the current credential", retirement.ID)
+	}
+	entry := r.entry(o, "retire", retirement.Why)
+	entry.OAuthSecretID = retirement.ID
+	return r.record(ctx, &entry, func() error {
+		return r.Databricks.DeleteSecret(ctx, hostOf(o.Current.Credential), o.principalID(), retirement.ID)
+	})
+}
+
+// clear takes AWSPENDING off a version that will never become current.
+func (r *run) clear(ctx context.Context, o Observation, versionID string) error {
+	entry := r.entry(o, "clear", "a rotation by Secrets Manager never finished")
+	entry.VersionID = versionID
+	return r.record(ctx, &entry, func() error {
+		return r.Store.MoveLabel(ctx, o.Secret.ARN, managedsecret.Pending, versionID, "")
+	})
+}
+
+func (r *run) entry(o Observation, action, why string) trail.Entry {
+	return trail.Entry{Action: action, Why: why, Door: r.door, Secret: o.Secret.Name, ClientID: o.Current.Credential.ClientID}
+}
+
+// record makes a change with an entry in the trail on either side of it. The
+// change is not made if the first entry cannot be written.
+func (r *run) record(ctx context.Context, entry *trail.Entry, change func() error) error {
+	entry.Phase = trail.Before
+	if err := r.Trail.Record(ctx, *entry); err != nil {
+		return fmt.Errorf("the trail cannot be written, so nothing is changed: %w", err)
+	}
+	entry.Err = change()
+	entry.Phase = trail.After
+	if err := r.Trail.Record(context.WithoutCancel(ctx), *entry); err != nil {
+		return errors.Join(entry.Err, fmt.Errorf("the change was made, and the trail could not be told: %w", err))
+	}
+	return entry.Err
+}

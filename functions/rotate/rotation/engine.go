@@ -1,0 +1,380 @@
+// Package rotation keeps the OAuth secrets of Databricks service principals
+// young: it issues a new one, proves that it works, makes it current in
+// Secrets Manager, and retires the old one after a grace period.
+//
+// Every door leads to the same engine: observe what the two clouds hold,
+// [MakePlan] from it, and apply the plan one step at a time. Each step is safe
+// to repeat, and a run that dies is an observation that the next one starts
+// from. Nothing else is remembered anywhere.
+package rotation
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"sync"
+	"time"
+
+	"github.com/cenkalti/backoff/v5"
+
+	"databricks-credential-rotation/shared/credential"
+	"databricks-credential-rotation/shared/databricks"
+	"databricks-credential-rotation/shared/managedsecret"
+	"databricks-credential-rotation/shared/policy"
+	"databricks-credential-rotation/shared/secret"
+	"databricks-credential-rotation/shared/trail"
+)
+
+// Databricks is what the engine needs of Databricks.
+type Databricks interface {
+	ListSecrets(ctx context.Context, host databricks.Host, principal string) ([]databricks.OAuthSecret, error)
+	CreateSecret(ctx context.Context, host databricks.Host, principal string, lifetime time.Duration, scopes []string) (databricks.IssuedSecret, error)
+	DeleteSecret(ctx context.Context, host databricks.Host, principal, id string) error
+	Verify(ctx context.Context, host databricks.Host, clientID string, clientSecret secret.Text, scopes []string) error
+	Principal(ctx context.Context, host databricks.Host, id string) (databricks.ServicePrincipal, error)
+	FindPrincipal(ctx context.Context, host databricks.Host, applicationID string) (databricks.ServicePrincipal, error)
+	InactivePrincipals(ctx context.Context, host databricks.Host) (map[string]bool, error)
+}
+
+// Engine rotates managed secrets. It keeps nothing between invocations but its
+// clients.
+type Engine struct {
+	Store      managedsecret.Store
+	Databricks Databricks
+	// Allowed are the hosts that a managed secret may name.
+	Allowed databricks.AllowedHosts
+	// Policy is read at the start of each invocation.
+	Policy func(context.Context) (policy.Policy, error)
+	Trail  trail.Trail
+	Log    *slog.Logger
+	// Now is the clock, nil for [time.Now].
+	Now func() time.Time
+	// Workers is how many secrets are worked on at once, zero for
+	// [DefaultWorkers].
+	Workers int
+}
+
+// DefaultWorkers keeps a sweep well below what Databricks is known to bear
+// from one client, fifteen requests a second, with calls of half a second.
+const DefaultWorkers = 8
+
+// run is one invocation: one policy, one door.
+type run struct {
+	*Engine
+	policy policy.Policy
+	door   string
+	// dry plans and reports, and changes nothing.
+	dry bool
+	// check tries every current credential and leaves no predecessor out.
+	check bool
+
+	mu       sync.Mutex
+	inactive map[databricks.Host]func() map[string]bool
+}
+
+func (e *Engine) newRun(ctx context.Context, door string) (*run, error) {
+	p, err := e.Policy(ctx)
+	if err == nil {
+		err = p.Validate()
+	}
+	if err != nil {
+		return nil, fmt.Errorf("policy: %w; nothing was changed", err)
+	}
+	return &run{Engine: e, policy: p, door: door, inactive: map[databricks.Host]func() map[string]bool{}}, nil
+}
+
+func (e *Engine) now() time.Time {
+	if e.Now != nil {
+		return e.Now()
+	}
+	return time.Now()
+}
+
+// hostOf says where a credential's principal is managed.
+func hostOf(c credential.Credential) databricks.Host {
+	return databricks.Host{URL: c.Host, AccountID: c.AccountID}
+}
+
+// parseCurrent reads a version's value and refuses a host that may not be
+// talked to before anything is sent there.
+func (e *Engine) parseCurrent(v managedsecret.Version) (Version, error) {
+	c, err := credential.Parse(v.Value)
+	if err != nil {
+		return Version{}, fmt.Errorf("the value of version %s is malformed: %w", v.ID, err)
+	}
+	if err := e.Allowed.Check(c.Host); err != nil {
+		return Version{}, fmt.Errorf("%s: %w", credential.KeyHost, err)
+	}
+	return Version{ID: v.ID, CreatedAt: v.CreatedAt, Credential: c}, nil
+}
+
+// rotate brings one managed secret to the state that the policy asks for.
+func (r *run) rotate(ctx context.Context, s managedsecret.Secret, current Version, force bool) Outcome {
+	out := newOutcome(s, current)
+	if holder := s.Holder(managedsecret.Current); holder != "" && holder != current.ID {
+		// The listing and the value were read at different moments.
+		var err error
+		if s, current, err = r.read(ctx, s.ARN); err != nil {
+			return out.fail(err)
+		}
+	}
+	if !force && !r.check && !Glance(r.now(), r.policy, s, current) {
+		return out
+	}
+	o, plan, err := r.observe(ctx, Observation{Secret: s, Current: current, Force: force})
+	if err != nil {
+		return out.fail(err)
+	}
+	out.Foreign = plan.Foreign
+	out.Block = plan.Block
+	if r.dry {
+		return out.planned(plan)
+	}
+	if plan.Clear != "" {
+		if err := r.clear(ctx, o, plan.Clear); err != nil {
+			return out.fail(err)
+		}
+		out.Cleared = plan.Clear
+	}
+	for _, retirement := range plan.Retire {
+		if err := r.retire(ctx, o, retirement); err != nil {
+			return out.fail(err)
+		}
+		out.Retired = append(out.Retired, retirement.ID)
+	}
+	if plan.Issue == nil {
+		return out
+	}
+	out.Reason = plan.Issue.Reason
+	write := managedsecret.Write{Label: managedsecret.Current, VersionID: o.nextVersionID()}
+	issued, err := r.issue(ctx, o, *plan.Issue, write)
+	switch {
+	case errors.Is(err, errOvertaken):
+		out.Overtaken = true
+		return out
+	case err != nil:
+		var blocked *blockedError
+		if errors.As(err, &blocked) {
+			out.Block = &blocked.Block
+		}
+		return out.fail(err)
+	}
+	out.Issued, out.Version = issued.OAuthSecretID, write.VersionID
+	return out
+}
+
+// nextVersionID is the id under which this run and any other run that saw the
+// same current version write its successor.
+func (o Observation) nextVersionID() string {
+	taken := map[string]bool{}
+	for id := range o.Secret.Labels {
+		taken[id] = true
+	}
+	for _, v := range o.Versions {
+		taken[v.ID] = true
+	}
+	for attempt := 0; ; attempt++ {
+		if id := successorID(o.Secret.ARN, o.Current.ID, attempt); !taken[id] {
+			return id
+		}
+	}
+}
+
+// read gets one secret and its current version.
+func (r *run) read(ctx context.Context, id string) (managedsecret.Secret, Version, error) {
+	s, err := r.Store.Describe(ctx, id)
+	if err != nil {
+		return managedsecret.Secret{}, Version{}, err
+	}
+	switch {
+	case !s.Managed:
+		err = fmt.Errorf("the secret is not managed: it lacks the tag %s = %s", managedsecret.TagKey, managedsecret.TagValue)
+	case s.Deleted:
+		err = errors.New("the secret is scheduled for deletion: restore it, or stop rotating it")
+	case s.PrimaryRegion != "":
+		err = fmt.Errorf("the secret is a replica: rotate it in %s", s.PrimaryRegion)
+	}
+	if err != nil {
+		return s, Version{}, err
+	}
+	v, err := r.Store.CurrentVersion(ctx, s.ARN)
+	if err != nil {
+		return s, Version{}, err
+	}
+	current, err := r.parseCurrent(v)
+	return s, current, err
+}
+
+// observe asks Databricks, makes the plan, and reads more for as long as the
+// plan needs it.
+func (r *run) observe(ctx context.Context, o Observation) (Observation, Plan, error) {
+	o.Now = r.now()
+	host := hostOf(o.Current.Credential)
+	if o.Current.Credential.ServicePrincipalID == "" {
+		principal, err := r.Databricks.FindPrincipal(ctx, host, o.Current.Credential.ClientID)
+		if err != nil {
+			return o, Plan{}, missingPrincipal(err, credential.KeyClientID)
+		}
+		o.Principal = &principal
+	}
+	list := func() (err error) {
+		o.Listed, err = r.Databricks.ListSecrets(ctx, host, o.principalID())
+		return missingPrincipal(err, credential.KeyServicePrincipalID)
+	}
+	if err := list(); err != nil {
+		return o, Plan{}, err
+	}
+	if r.check && o.Current.Credential.Issued() {
+		if err := r.try(ctx, &o); err != nil {
+			return o, Plan{}, err
+		}
+	}
+	asked := map[Need]bool{}
+	for {
+		plan := MakePlan(r.policy, o)
+		if plan.Issue != nil && o.Principal == nil && r.isInactive(ctx, host, o.Current.Credential.ClientID) {
+			o.Inactive = true
+			plan = MakePlan(r.policy, o)
+		}
+		if len(plan.Needs) == 0 {
+			return o, plan, nil
+		}
+		for _, need := range plan.Needs {
+			if asked[need] {
+				return o, Plan{}, errors.New("the secret changes while it is looked at; the next run will see it again")
+			}
+			asked[need] = true
+			var err error
+			switch need {
+			case NeedTrial:
+				err = r.try(ctx, &o)
+			case NeedPrincipal:
+				var p databricks.ServicePrincipal
+				p, err = r.Databricks.Principal(ctx, host, o.principalID())
+				o.Principal, err = &p, missingPrincipal(err, credential.KeyServicePrincipalID)
+			case NeedVersions:
+				before := o.Current.ID
+				if err = r.readVersions(ctx, &o); err == nil && o.Current.ID != before {
+					// What was known of the current version is of another one.
+					o.Tried, o.Authenticates = false, false
+					clear(asked)
+					asked[NeedVersions] = true
+					err = list()
+				}
+			}
+			if err != nil {
+				return o, Plan{}, err
+			}
+		}
+	}
+}
+
+func (o Observation) principalID() string {
+	if o.Principal != nil {
+		return o.Principal.ID
+	}
+	return o.Current.Credential.ServicePrincipalID
+}
+
+func missingPrincipal(err error, key string) error {
+	if errors.Is(err, databricks.ErrNotFound) {
+		return fmt.Errorf("the service principal that %s names does not exist, or the rotator cannot see it: %w", key, err)
+	}
+	return err
+}
+
+// try authenticates with the current credential.
+func (r *run) try(ctx context.Context, o *Observation) error {
+	c := o.Current.Credential
+	err := r.Databricks.Verify(ctx, hostOf(c), c.ClientID, c.ClientSecret, o.scopesToAsk())
+	if err != nil && !errors.Is(err, databricks.ErrRefused) {
+		return err
+	}
+	o.Tried, o.Authenticates = true, err == nil
+	return nil
+}
+
+// scopesToAsk are the scopes with which the current credential is tried.
+func (o Observation) scopesToAsk() []string {
+	for _, s := range o.Listed {
+		if s.ID == o.Current.Credential.OAuthSecretID && len(s.Scopes) > 0 {
+			return s.Scopes
+		}
+	}
+	return o.Current.Credential.Scopes
+}
+
+// readVersions reads every version there is. It also looks at which one is
+// current again: a first read may have been stale, and what it did not know
+// must not be taken for an orphan.
+func (r *run) readVersions(ctx context.Context, o *Observation) error {
+	s, err := r.Store.Describe(ctx, o.Secret.ARN)
+	if err != nil {
+		return err
+	}
+	versions, err := r.Store.Versions(ctx, s.ARN)
+	if err != nil {
+		return err
+	}
+	recorded := map[string]string{}
+	for _, v := range versions {
+		full, err := r.Store.Version(ctx, s.ARN, v.ID)
+		if errors.Is(err, managedsecret.ErrNotFound) {
+			continue // made without a value, or just dropped
+		}
+		if err != nil {
+			return err
+		}
+		c, err := credential.Parse(full.Value)
+		if err != nil {
+			continue // a value of some other kind records nothing
+		}
+		if c.OAuthSecretID != "" {
+			recorded[c.OAuthSecretID] = v.ID
+		}
+		if v.ID == s.Holder(managedsecret.Current) && v.ID != o.Current.ID {
+			if o.Current, err = r.parseCurrent(full); err != nil {
+				return err
+			}
+		}
+	}
+	o.Secret, o.Versions, o.Recorded = s, versions, recorded
+	return nil
+}
+
+// isInactive asks once in a run, and for each host, which principals are
+// switched off. It is a hint that saves issuing a secret in vain: a host that
+// does not answer it stops nothing.
+func (r *run) isInactive(ctx context.Context, host databricks.Host, clientID string) bool {
+	r.mu.Lock()
+	ask, ok := r.inactive[host]
+	if !ok {
+		ask = sync.OnceValue(func() map[string]bool {
+			found, err := r.Databricks.InactivePrincipals(ctx, host)
+			if err != nil {
+				r.Log.WarnContext(ctx, "cannot tell which service principals are switched off", "host", host.URL, "error", err)
+			}
+			return found
+		})
+		r.inactive[host] = ask
+	}
+	r.mu.Unlock()
+	return ask()[clientID]
+}
+
+// verifyNew tries a secret just created. A new secret may not have reached
+// every server yet, so a refusal is believed only when it stays.
+func (r *run) verifyNew(ctx context.Context, host databricks.Host, c credential.Credential) error {
+	_, err := backoff.Retry(ctx, func() (struct{}, error) {
+		err := r.Databricks.Verify(ctx, host, c.ClientID, c.ClientSecret, c.Scopes)
+		if err != nil && !errors.Is(err, databricks.ErrRefused) {
+			err = backoff.Permanent(err)
+		}
+		return struct{}{}, err
+	}, backoff.WithBackOff(&backoff.ExponentialBackOff{
+		InitialInterval: 500 * time.Millisecond, RandomizationFactor: backoff.DefaultRandomizationFactor,
+		Multiplier: 2, MaxInterval: 4 * time.Second,
+	}), backoff.WithMaxTries(4))
+	return err
+}

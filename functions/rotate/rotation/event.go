@@ -1,0 +1,204 @@
+package rotation
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"slices"
+	"strings"
+
+	"databricks-credential-rotation/shared/secret"
+)
+
+// Event is what the function was invoked with: exactly one of its fields is
+// set.
+type Event struct {
+	Sweep  *SweepRequest
+	Rotate *RotateRequest
+	Step   *StepRequest
+	Queue  []Message
+}
+
+// SweepRequest asks for all managed secrets.
+type SweepRequest struct {
+	// Reconcile also tries every current credential.
+	Reconcile bool
+	DryRun    bool
+}
+
+// RotateRequest asks for some secrets by name or ARN.
+type RotateRequest struct {
+	Secrets []string
+	Force   bool
+	DryRun  bool
+}
+
+// Message is one message of a queue batch.
+type Message struct {
+	ID      string
+	Request RotateRequest
+	// Err tells why the body is no request.
+	Err error
+}
+
+// ParseEvent tells the doors apart by the fields of the event, and refuses
+// fields that no door knows: a misspelt option must not be a silent default.
+//
+//	{"action": "sweep", "dry_run": false}
+//	{"action": "reconcile", "dry_run": false}
+//	{"action": "rotate", "secrets": ["name or ARN"], "force": false, "dry_run": false}
+//	{"Step": …, "SecretId": …, "ClientRequestToken": …, "RotationToken": …}
+//	{"Records": [{"messageId": …, "eventSource": "aws:sqs", "body": "{\"action\": \"rotate\", …}"}]}
+func ParseEvent(payload []byte) (Event, error) {
+	var fields map[string]json.RawMessage
+	if err := json.Unmarshal(payload, &fields); err != nil || fields == nil {
+		return Event{}, errors.New("event: it must be a JSON object")
+	}
+	_, isAction := fields["action"]
+	_, isStep := fields["Step"]
+	_, isQueue := fields["Records"]
+	switch n := count(isAction, isStep, isQueue); {
+	case n == 0:
+		return Event{}, fmt.Errorf("event: its fields %s are of no known kind: set action to sweep, reconcile or rotate", names(fields))
+	case n > 1:
+		return Event{}, fmt.Errorf("event: its fields %s belong to different kinds: send one", names(fields))
+	case isStep:
+		return parseStep(payload)
+	case isQueue:
+		return parseQueue(payload)
+	default:
+		return parseAction(payload)
+	}
+}
+
+func parseAction(payload []byte) (Event, error) {
+	var e struct {
+		Action  string   `json:"action"`
+		Secrets []string `json:"secrets"`
+		Force   bool     `json:"force"`
+		DryRun  bool     `json:"dry_run"`
+	}
+	if err := decodeStrict(payload, &e); err != nil {
+		return Event{}, err
+	}
+	switch e.Action {
+	case "sweep", "reconcile":
+		if len(e.Secrets) > 0 || e.Force {
+			return Event{}, fmt.Errorf("event: secrets and force belong to the action rotate, not to %s", e.Action)
+		}
+		return Event{Sweep: &SweepRequest{Reconcile: e.Action == "reconcile", DryRun: e.DryRun}}, nil
+	case "rotate":
+		if len(e.Secrets) == 0 || slices.Contains(e.Secrets, "") {
+			return Event{}, errors.New("event: secrets must name at least one secret, and none by an empty name")
+		}
+		return Event{Rotate: &RotateRequest{Secrets: e.Secrets, Force: e.Force, DryRun: e.DryRun}}, nil
+	default:
+		return Event{}, errors.New("event: action must be sweep, reconcile or rotate")
+	}
+}
+
+func parseStep(payload []byte) (Event, error) {
+	var e struct {
+		Step               Step
+		SecretID           string `json:"SecretId"`
+		ClientRequestToken string
+		RotationToken      string
+	}
+	if err := decodeStrict(payload, &e); err != nil {
+		return Event{}, err
+	}
+	switch {
+	case !slices.Contains([]Step{CreateSecret, SetSecret, TestSecret, FinishSecret}, e.Step):
+		return Event{}, errors.New("event: Step must be createSecret, setSecret, testSecret or finishSecret")
+	case e.SecretID == "":
+		return Event{}, errors.New("event: SecretId is missing")
+	case len(e.ClientRequestToken) < 32 || len(e.ClientRequestToken) > 64:
+		return Event{}, errors.New("event: ClientRequestToken must be 32 to 64 characters long")
+	}
+	return Event{Step: &StepRequest{
+		Step: e.Step, SecretID: e.SecretID, Token: e.ClientRequestToken, RotationToken: secret.New(e.RotationToken),
+	}}, nil
+}
+
+// parseQueue reads a batch. The envelope is the service's and may grow; the
+// bodies are ours, and a bad one fails alone.
+func parseQueue(payload []byte) (Event, error) {
+	var batch struct {
+		Records []struct {
+			MessageID   string `json:"messageId"`
+			EventSource string `json:"eventSource"`
+			Body        string `json:"body"`
+		}
+	}
+	if err := json.Unmarshal(payload, &batch); err != nil {
+		return Event{}, errors.New("event: Records is not a queue batch")
+	}
+	if len(batch.Records) == 0 {
+		return Event{}, errors.New("event: Records is empty")
+	}
+	var messages []Message
+	for _, r := range batch.Records {
+		if r.EventSource != "aws:sqs" || r.MessageID == "" {
+			return Event{}, errors.New("event: Records must come from SQS: eventSource aws:sqs and a messageId each")
+		}
+		m := Message{ID: r.MessageID}
+		body, err := parseAction([]byte(r.Body))
+		switch {
+		case err != nil:
+			m.Err = err
+		case body.Rotate == nil:
+			m.Err = errors.New("event: a message's action must be rotate")
+		default:
+			m.Request = *body.Rotate
+		}
+		messages = append(messages, m)
+	}
+	return Event{Queue: messages}, nil
+}
+
+// decodeStrict refuses unknown fields and names them, but never shows a value:
+// the rotation token is one.
+func decodeStrict(payload []byte, into any) error {
+	dec := json.NewDecoder(bytes.NewReader(payload))
+	dec.DisallowUnknownFields()
+	err := dec.Decode(into)
+	if err == nil {
+		if _, rest := dec.Token(); !errors.Is(rest, io.EOF) {
+			return errors.New("event: there is more behind the JSON object")
+		}
+		return nil
+	}
+	var wrongType *json.UnmarshalTypeError
+	switch field, unknown := strings.CutPrefix(err.Error(), "json: unknown field "); {
+	case unknown:
+		return fmt.Errorf("event: unknown field %.60s", field)
+	case errors.As(err, &wrongType):
+		return fmt.Errorf("event: %s must be a %s", wrongType.Field, wrongType.Type)
+	default:
+		return errors.New("event: it is not valid JSON")
+	}
+}
+
+func count(flags ...bool) (n int) {
+	for _, f := range flags {
+		if f {
+			n++
+		}
+	}
+	return n
+}
+
+// names lists an event's fields for an error, without their values.
+func names(fields map[string]json.RawMessage) string {
+	list := make([]string, 0, len(fields))
+	for name := range fields {
+		list = append(list, fmt.Sprintf("%.60q", name))
+	}
+	slices.Sort(list)
+	if len(list) > 8 {
+		list = append(list[:8], "…")
+	}
+	return "[" + strings.Join(list, " ") + "]"
+}

@@ -1,0 +1,456 @@
+package rotation
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"databricks-credential-rotation/shared/credential"
+	"databricks-credential-rotation/shared/databricks"
+	"databricks-credential-rotation/shared/managedsecret"
+	"databricks-credential-rotation/shared/policy"
+)
+
+const (
+	// pendingWindow is how long after its creation a version of the rotation
+	// protocol may still become current. It bounds how far a version's
+	// creation can lie before its promotion.
+	pendingWindow = 24 * time.Hour
+	// pendingStale is when a pending version is given up. The hour on top
+	// covers clocks that differ.
+	pendingStale = pendingWindow + time.Hour
+	// orphanAge is how old a secret of ours that no version records must be
+	// before it is deleted. No run lasts longer than a Lambda function can, a
+	// quarter of an hour; until then its secret may be about to be stored.
+	orphanAge = 30 * time.Minute
+	// retireWindow is how long after the end of its grace period a predecessor
+	// is looked for by ordinary sweeps. What outlives it, because sweeps had
+	// stopped, is left to the daily reconcile, so that idle secrets cost no
+	// calls to Databricks for ever after.
+	retireWindow = 48 * time.Hour
+)
+
+// Reason says why a credential is issued.
+type Reason string
+
+// Reasons to issue a credential.
+const (
+	Fresh    Reason = "first issue of a new registration"
+	Dead     Reason = "the current credential does not authenticate"
+	Adopted  Reason = "the current credential is of unknown age"
+	Due      Reason = "the current credential has reached the rotation interval"
+	Expiring Reason = "the current credential is about to expire"
+	Forced   Reason = "asked for"
+)
+
+// Version is a version of a managed secret with its value read.
+type Version struct {
+	ID         string
+	CreatedAt  time.Time
+	Credential credential.Credential
+}
+
+// Observation is all that a plan is made from: what the two clouds said, and
+// the time.
+type Observation struct {
+	Now     time.Time
+	Secret  managedsecret.Secret
+	Current Version
+	// Listed are the principal's OAuth secrets.
+	Listed []databricks.OAuthSecret
+	// Inactive tells that the principal is switched off.
+	Inactive bool
+	// Force asks for a rotation whatever the age.
+	Force bool
+	// Token is the version that a running step of the rotation protocol is to
+	// fill; empty at the other doors.
+	Token string
+
+	// The rest is read only when a plan needs it.
+
+	// Versions are all versions that Secrets Manager has, nil if not read.
+	Versions []managedsecret.Version
+	// Recorded maps the ids of OAuth secrets to the version that records each,
+	// nil if not read.
+	Recorded map[string]string
+	// Tried tells that the current credential was tried, Authenticates how
+	// that went.
+	Tried, Authenticates bool
+	// Principal is the principal in the host's directory, nil if not read.
+	Principal *databricks.ServicePrincipal
+}
+
+// Need is something that a plan cannot be made without.
+type Need int
+
+// What a plan may need beyond the first look.
+const (
+	NeedTrial Need = iota + 1
+	NeedPrincipal
+	NeedVersions
+)
+
+// Retirement is an OAuth secret that has to go.
+type Retirement struct{ ID, Why string }
+
+// Issue is a credential that has to come.
+type Issue struct {
+	Reason Reason
+	// Next is the credential to be issued, all but its secret.
+	Next credential.Credential
+}
+
+// Block is a reason why what should be done cannot be.
+type Block struct {
+	Kind BlockKind
+	// Message is for the person on call: what is the matter and what to do.
+	Message string
+}
+
+// BlockKind names a block for metrics and tables.
+type BlockKind string
+
+// Kinds of blocks.
+const (
+	Full       BlockKind = "full"
+	Inactive   BlockKind = "inactive"
+	Mismatch   BlockKind = "mismatch"
+	Scopes     BlockKind = "scopes unknown"
+	InProgress BlockKind = "in progress"
+)
+
+// Plan is what one managed secret needs. Its parts are carried out in the
+// order of the fields.
+type Plan struct {
+	// Needs is not empty if the plan is incomplete: the observation must be
+	// completed and the plan made again.
+	Needs []Need
+	// Clear is a stale pending version, whose label has to go.
+	Clear string
+	// Retire frees slots before Issue takes one.
+	Retire []Retirement
+	Issue  *Issue
+	Block  *Block
+	// Foreign are OAuth secrets of somebody else. They are left alone.
+	Foreign []string
+}
+
+// Glance tells, from what Secrets Manager says alone, whether a secret may
+// need anything, so that an idle one costs no call to Databricks.
+func Glance(now time.Time, p policy.Policy, s managedsecret.Secret, current Version) bool {
+	c := current.Credential
+	if !c.Issued() || c.OAuthSecretID == "" || c.IssuedAt.IsZero() || c.ExpiresAt.IsZero() {
+		return true
+	}
+	if _, busy := pendingVersion(s, current.ID); busy {
+		return true
+	}
+	if due(now, p, c.IssuedAt, c.ExpiresAt) != "" {
+		return true
+	}
+	for _, pred := range c.Predecessors {
+		over := supersededAt(pred, s, current).Add(p.Grace)
+		if !now.Before(over) && now.Before(over.Add(retireWindow)) {
+			return true
+		}
+	}
+	return false
+}
+
+// MakePlan decides what a managed secret needs. It is a pure function: a run
+// that died at any point is, to the next one, just another observation.
+func MakePlan(p policy.Policy, o Observation) Plan {
+	var plan Plan
+	c := o.Current.Credential
+
+	alive := o.alive()
+	live := make(map[string]databricks.OAuthSecret, len(o.Listed))
+	for _, s := range o.Listed {
+		if !s.Expired(o.Now) {
+			live[s.ID] = s
+		}
+	}
+
+	// Whether the current credential works, as far as it must be known.
+	switch _, listed := live[c.OAuthSecretID]; {
+	case !c.Issued():
+		if o.Principal == nil {
+			plan.Needs = append(plan.Needs, NeedPrincipal)
+		}
+	case !listed:
+		// Listed it would be alive. Not listed it may still be: the list may
+		// lag, or the credential is somebody else's whose id is not known.
+		if !o.Tried {
+			plan.Needs = append(plan.Needs, NeedTrial)
+		}
+		if o.Principal == nil {
+			plan.Needs = append(plan.Needs, NeedPrincipal)
+		}
+	case !alive && o.Principal == nil:
+		// Listed and refused: the directory may know why.
+		plan.Needs = append(plan.Needs, NeedPrincipal)
+	}
+	if o.Principal != nil && o.Principal.ApplicationID != c.ClientID {
+		return Plan{Block: &Block{Mismatch, fmt.Sprintf(
+			"%s and %s disagree: service principal %s has the client id %s; correct the one that is wrong",
+			credential.KeyClientID, credential.KeyServicePrincipalID, o.Principal.ID, o.Principal.ApplicationID)}}
+	}
+
+	pending, busy := pendingVersion(o.Secret, o.Current.ID)
+	if busy && pending == o.Token {
+		busy = false
+	}
+	if busy && o.Versions == nil {
+		plan.Needs = append(plan.Needs, NeedVersions)
+	}
+	if len(plan.Needs) > 0 {
+		return plan
+	}
+	if busy && o.Now.Sub(o.createdAt(pending)) >= pendingStale {
+		plan.Clear, busy = pending, false
+	}
+
+	// What every other live secret is.
+	predecessors := make(map[string]credential.Predecessor, len(c.Predecessors))
+	for _, pred := range c.Predecessors {
+		predecessors[pred.OAuthSecretID] = pred
+	}
+	var inGrace []string
+	for _, s := range o.Listed {
+		pred, isPredecessor := predecessors[s.ID]
+		versionID, isRecorded := o.Recorded[s.ID]
+		ours := isOurs(o.Secret.ARN, s)
+		switch {
+		case s.ID == c.OAuthSecretID || s.Expired(o.Now):
+		case isPredecessor:
+			if over := supersededAt(pred, o.Secret, o.Current).Add(p.Grace); o.Now.Before(over) {
+				inGrace = append(inGrace, s.ID+" until "+over.UTC().Format(time.RFC3339))
+			} else {
+				plan.Retire = append(plan.Retire, Retirement{s.ID, "its grace period is over"})
+			}
+		case isRecorded:
+			// A version has it that the current one does not know of: somebody
+			// moved labels or wrote a version by hand. When its successor took
+			// over is not known better than by the secret's last change.
+			over := o.Secret.LastChanged.Add(p.Grace)
+			switch {
+			case versionID == pending || versionID == o.Token:
+			case o.Now.Before(over):
+				inGrace = append(inGrace, s.ID+" until "+over.UTC().Format(time.RFC3339))
+			default:
+				plan.Retire = append(plan.Retire, Retirement{s.ID, "it was replaced, and its grace period is over"})
+			}
+		case !ours:
+			plan.Foreign = append(plan.Foreign, s.ID)
+		case o.Recorded == nil:
+			// Ours by its fingerprint, and the current version does not know
+			// it. Every version is read before it may be called an orphan.
+			plan.Needs = []Need{NeedVersions}
+			return plan
+		case o.Now.Sub(s.CreateTime) >= orphanAge:
+			plan.Retire = append(plan.Retire, Retirement{s.ID, "a run that died issued it and no version records it"})
+		default:
+			inGrace = append(inGrace, s.ID+", just issued")
+		}
+	}
+
+	reason := o.reason(p, live)
+	if _, listed := live[c.OAuthSecretID]; alive && !listed {
+		// It works, and nobody knows which of the listed secrets it is.
+		plan.Retire = nil
+	}
+	if reason == Dead {
+		// While nothing current works, a predecessor may be all that somebody
+		// has. Only the room that the new credential needs is made.
+		room := max(0, len(live)-(databricks.MaxSecrets-1))
+		plan.Retire = plan.Retire[:min(room, len(plan.Retire))]
+	}
+	if reason == "" {
+		return plan
+	}
+	if busy && reason != Dead {
+		if reason == Forced {
+			plan.Block = &Block{InProgress, fmt.Sprintf(
+				"Secrets Manager is rotating it already (version %s is %s); it is left to finish, and given up after %v",
+				pending, managedsecret.Pending, pendingStale)}
+		}
+		return plan
+	}
+
+	if o.Inactive || o.Principal != nil && !o.Principal.Active {
+		plan.Block = &Block{Inactive, fmt.Sprintf(
+			"service principal %s is switched off, so no credential of it can authenticate; activate it, or take the tag %s off the secret",
+			c.ClientID, managedsecret.TagKey)}
+		return plan
+	}
+	if len(live)-len(plan.Retire) >= databricks.MaxSecrets {
+		plan.Block = &Block{Full, o.fullMessage(inGrace, plan.Foreign)}
+		return plan
+	}
+	next := c.Successor(func(id string) bool { _, ok := live[id]; return ok && !retires(plan.Retire, id) })
+	if o.Principal != nil {
+		next.ServicePrincipalID = o.Principal.ID
+	}
+	var ok bool
+	if next.Scopes, ok = o.scopes(live); !ok {
+		plan.Block = &Block{Scopes, fmt.Sprintf(
+			"the scopes of the current credential are not known, and a new one must not be wider: set %s to its scopes, or to %s if it was unrestricted",
+			credential.KeyScopes, credential.AllAPIs)}
+		return plan
+	}
+	if alive && c.OAuthSecretID == "" {
+		// Somebody else's credential that works. If the principal has just one
+		// secret, that is it, and it can be retired like one of ours.
+		if len(live) == 1 {
+			for id := range live {
+				next.Predecessors = []credential.Predecessor{{OAuthSecretID: id}}
+			}
+			plan.Foreign = nil
+		}
+	}
+	// What is known exactly now is written down: the next version cannot tell
+	// any more when this one became current.
+	for i, pred := range next.Predecessors {
+		if pred.OAuthSecretID != c.OAuthSecretID && pred.SupersededAt.IsZero() && c.OAuthSecretID != "" {
+			next.Predecessors[i].SupersededAt = supersededAt(pred, o.Secret, o.Current)
+		}
+	}
+	plan.Issue = &Issue{Reason: reason, Next: next}
+	return plan
+}
+
+// reason says why a credential has to be issued, empty if it need not be.
+func (o Observation) reason(p policy.Policy, live map[string]databricks.OAuthSecret) Reason {
+	c := o.Current.Credential
+	listed, isListed := live[c.OAuthSecretID]
+	switch {
+	case !c.Issued():
+		return Fresh
+	case !o.alive():
+		return Dead
+	case o.Force:
+		return Forced
+	}
+	issuedAt, expiresAt := c.IssuedAt, c.ExpiresAt
+	if isListed {
+		// Databricks knows better than what somebody may have edited.
+		issuedAt, expiresAt = listed.CreateTime, listed.ExpireTime
+	}
+	if issuedAt.IsZero() {
+		return Adopted
+	}
+	return due(o.Now, p, issuedAt, expiresAt)
+}
+
+// due tells whether a credential of that age has to be replaced.
+func due(now time.Time, p policy.Policy, issuedAt, expiresAt time.Time) Reason {
+	switch {
+	case now.Sub(issuedAt) >= p.Interval:
+		return Due
+	case !expiresAt.IsZero() && now.Add(p.Grace+policy.ExpiryMargin).After(expiresAt):
+		return Expiring
+	default:
+		return ""
+	}
+}
+
+// alive tells whether the current credential works, by what was seen so far.
+func (o Observation) alive() bool {
+	if o.Tried {
+		return o.Authenticates
+	}
+	id := o.Current.Credential.OAuthSecretID
+	return id != "" && slices.ContainsFunc(o.Listed, func(s databricks.OAuthSecret) bool {
+		return s.ID == id && !s.Expired(o.Now)
+	})
+}
+
+// scopes are those of the credential that is to be replaced, and false if
+// nobody can tell.
+func (o Observation) scopes(live map[string]databricks.OAuthSecret) ([]string, bool) {
+	c := o.Current.Credential
+	listed, isListed := live[c.OAuthSecretID]
+	switch {
+	case isListed && len(listed.Scopes) > 0:
+		return credential.NormalizeScopes(listed.Scopes), true
+	case len(c.Scopes) > 0:
+		// A host that lists no scopes does not make a secret unrestricted.
+		return c.Scopes, true
+	case isListed || !c.Issued():
+		return []string{credential.AllAPIs}, true
+	}
+	// Somebody else's credential, under an id that is not known or gone. If
+	// every live secret has the same scopes, so had this one.
+	if !o.alive() || len(live) == 0 {
+		return nil, false
+	}
+	var common []string
+	first := true
+	for _, s := range live {
+		scopes := credential.NormalizeScopes(s.Scopes)
+		if !first && !slices.Equal(scopes, common) {
+			return nil, false
+		}
+		common, first = scopes, false
+	}
+	if len(common) == 0 {
+		common = []string{credential.AllAPIs}
+	}
+	return common, true
+}
+
+func (o Observation) createdAt(versionID string) time.Time {
+	for _, v := range o.Versions {
+		if v.ID == versionID {
+			return v.CreatedAt
+		}
+	}
+	// A label on a version that is not listed yet was set just now.
+	return o.Now
+}
+
+func (o Observation) fullMessage(inGrace, foreign []string) string {
+	parts := []string{"1 current"}
+	if !o.alive() {
+		parts[0] = "the current credential is not among them"
+	}
+	if len(inGrace) > 0 {
+		parts = append(parts, fmt.Sprintf("%d of the rotation's (%s)", len(inGrace), strings.Join(inGrace, ", ")))
+	}
+	if len(foreign) > 0 {
+		parts = append(parts, fmt.Sprintf("%d of somebody else's (%s)", len(foreign), strings.Join(foreign, ", ")))
+	}
+	return fmt.Sprintf("service principal %s has %d of %d OAuth secrets: %s; delete one that nobody uses",
+		o.Current.Credential.ClientID, databricks.MaxSecrets, databricks.MaxSecrets, strings.Join(parts, ", "))
+}
+
+// pendingVersion returns the version that a rotation by protocol is working
+// on. A label left on the current version says nothing.
+func pendingVersion(s managedsecret.Secret, currentID string) (string, bool) {
+	id := s.Holder(managedsecret.Pending)
+	return id, id != "" && id != currentID
+}
+
+// supersededAt is when a predecessor's successor became current: at the latest
+// that it can have been, so that grace is never cut short.
+func supersededAt(pred credential.Predecessor, s managedsecret.Secret, current Version) time.Time {
+	if !pred.SupersededAt.IsZero() {
+		return pred.SupersededAt
+	}
+	switch {
+	case strings.HasPrefix(current.ID, versionPrefix):
+		// Written as AWSCURRENT in one step.
+		return current.CreatedAt
+	case !s.LastRotated.Before(current.CreatedAt):
+		return s.LastRotated
+	default:
+		// Promoted by a protocol rotation that was never reported finished, or
+		// written by hand.
+		return current.CreatedAt.Add(pendingWindow)
+	}
+}
+
+func retires(list []Retirement, id string) bool {
+	return slices.ContainsFunc(list, func(r Retirement) bool { return r.ID == id })
+}

@@ -1,0 +1,160 @@
+package rotation
+
+import (
+	"fmt"
+	"strings"
+
+	"databricks-credential-rotation/shared/managedsecret"
+)
+
+// Status sums an outcome up in a word.
+type Status string
+
+// Statuses, from nothing to trouble.
+const (
+	Unchanged Status = "unchanged"
+	Retired   Status = "retired"
+	Issued    Status = "issued"
+	Rotated   Status = "rotated"
+	Overtaken Status = "overtaken"
+	Blocked   Status = "blocked"
+	Failed    Status = "failed"
+)
+
+// Outcome is what became of one managed secret in a run.
+type Outcome struct {
+	// Secret is the managed secret's name.
+	Secret string
+	// ClientID is the service principal's application id, empty if the value
+	// could not be read.
+	ClientID string
+	// Reason says why a credential was issued, or was to be.
+	Reason Reason
+	// Issued is the new OAuth secret's id and Version the version that holds
+	// it.
+	Issued, Version string
+	// Retired are the OAuth secrets that were deleted.
+	Retired []string
+	// Cleared is a pending version that was given up.
+	Cleared string
+	// Foreign are the principal's OAuth secrets that are somebody else's. They
+	// are known only of secrets that were looked at.
+	Foreign []string
+	// Overtaken tells that another run was first.
+	Overtaken bool
+	// Planned tells that this was a dry run: nothing of it was done.
+	Planned bool
+	// Block is why what should be done cannot be.
+	Block *Block
+	Err   error
+}
+
+func newOutcome(s managedsecret.Secret, current Version) Outcome {
+	return Outcome{Secret: s.Name, ClientID: current.Credential.ClientID}
+}
+
+func (o Outcome) fail(err error) Outcome {
+	o.Err = err
+	return o
+}
+
+func (o Outcome) planned(p Plan) Outcome {
+	o.Planned = true
+	o.Cleared = p.Clear
+	for _, r := range p.Retire {
+		o.Retired = append(o.Retired, r.ID)
+	}
+	if p.Issue != nil {
+		o.Reason = p.Issue.Reason
+	}
+	return o
+}
+
+// Status is the most telling thing about the outcome.
+func (o Outcome) Status() Status {
+	switch {
+	case o.Block != nil:
+		return Blocked
+	case o.Err != nil:
+		return Failed
+	case o.Reason == Fresh && !o.Overtaken:
+		return Issued
+	case o.Reason != "" && !o.Overtaken:
+		return Rotated
+	case o.Overtaken:
+		return Overtaken
+	case len(o.Retired) > 0 || o.Cleared != "":
+		return Retired
+	default:
+		return Unchanged
+	}
+}
+
+// problem is the line for the person on call, empty if there is none.
+func (o Outcome) problem() string {
+	switch {
+	case o.Block != nil:
+		return fmt.Sprintf("%s: %s: %s", o.Secret, o.Block.Kind, o.Block.Message)
+	case o.Err != nil:
+		return fmt.Sprintf("%s: %v", o.Secret, o.Err)
+	default:
+		return ""
+	}
+}
+
+// Report is the result of a run over any number of secrets.
+type Report struct {
+	// Door is the way the run came in.
+	Door string `json:"door"`
+	// Secrets counts the managed secrets that were looked at.
+	Secrets int `json:"secrets"`
+	// Counts are by status.
+	Counts map[Status]int `json:"counts"`
+	// Left counts the secrets that were not looked at because the run's time
+	// was over.
+	Left int `json:"left,omitempty"`
+	// Outcomes are those that are not unchanged.
+	Outcomes []Outcome `json:"-"`
+}
+
+func newReport(door string) *Report {
+	return &Report{Door: door, Counts: map[Status]int{}}
+}
+
+func (r *Report) add(o Outcome) {
+	r.Secrets++
+	r.Counts[o.Status()]++
+	if o.Status() != Unchanged || len(o.Foreign) > 0 {
+		r.Outcomes = append(r.Outcomes, o)
+	}
+}
+
+// maxProblems is how many problems an error spells out. The log has them all;
+// an error's text must stay readable in an alarm.
+const maxProblems = 20
+
+// Err is nil if every secret is as it should be. Otherwise it names each that
+// is not, so that the invocation fails and the alarm has something to say.
+func (r *Report) Err() error {
+	var problems []string
+	for _, o := range r.Outcomes {
+		if p := o.problem(); p != "" {
+			problems = append(problems, p)
+		}
+	}
+	if r.Left > 0 {
+		problems = append(problems, fmt.Sprintf("%d secrets were left for the next run: time was over", r.Left))
+	}
+	if len(problems) == 0 {
+		return nil
+	}
+	shown := problems
+	rest := ""
+	if len(shown) > maxProblems {
+		shown = shown[:maxProblems]
+		rest = fmt.Sprintf("\n… and %d more, in the log", len(problems)-maxProblems)
+	}
+	good := r.Secrets - r.Counts[Blocked] - r.Counts[Failed]
+	return fmt.Errorf("%d of %d managed secrets need attention, %d are as they should be:\n%s%s",
+		r.Secrets-good+r.Left, r.Secrets+r.Left, good, strings.Join(shown, "\n"), rest)
+}

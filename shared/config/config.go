@@ -1,0 +1,130 @@
+// Package config reads the functions' environment. No other package does, and
+// the template sets exactly these variables.
+package config
+
+import (
+	"errors"
+	"fmt"
+	"log/slog"
+	"os"
+	"regexp"
+	"time"
+
+	"databricks-credential-rotation/shared/databricks"
+	"databricks-credential-rotation/shared/policy"
+)
+
+// Rotate is the environment of functions/rotate.
+type Rotate struct {
+	// ClientID (ROTATOR_CLIENT_ID) is the application id of the rotator's own
+	// service principal, which trusts the function's AWS role by a federation
+	// policy. Exactly one of it and SecretARN is set.
+	ClientID string
+	// SecretARN (ROTATOR_SECRET_ARN) is a managed secret that holds the
+	// rotator's own credential, where federation cannot be had.
+	SecretARN string
+	// Audience (ROTATOR_AUDIENCE) is what the federation policy expects in the
+	// web identity token; Databricks' default is the account id.
+	Audience string
+	// Hosts (DATABRICKS_HOSTS) are the hosts that may be sent credentials.
+	Hosts databricks.AllowedHosts
+	// Policy is made of ROTATION_INTERVAL, GRACE_PERIOD and SECRET_LIFETIME,
+	// durations such as 720h. What is not set keeps its default.
+	Policy policy.Policy
+	// LogLevel (AWS_LAMBDA_LOG_LEVEL) is set by Lambda.
+	LogLevel slog.Level
+}
+
+const defaultHosts = "https://*.cloud.databricks.com"
+
+var (
+	uuidPattern = regexp.MustCompile(`^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$`)
+	arnPattern  = regexp.MustCompile(`^arn:aws[a-z-]*:secretsmanager:[a-z0-9-]+:[0-9]{12}:secret:.+$`)
+)
+
+// LoadRotate reads the environment by getenv, nil for [os.Getenv], and reports
+// every fault in it.
+func LoadRotate(getenv func(string) string) (Rotate, error) {
+	e := env{getenv: getenv}
+	if e.getenv == nil {
+		e.getenv = os.Getenv
+	}
+	c := Rotate{
+		ClientID:  e.match("ROTATOR_CLIENT_ID", uuidPattern, "a service principal's application id, a UUID in lower case"),
+		SecretARN: e.match("ROTATOR_SECRET_ARN", arnPattern, "a secret's ARN"),
+		Audience:  e.getenv("ROTATOR_AUDIENCE"),
+		LogLevel:  e.level("AWS_LAMBDA_LOG_LEVEL"),
+	}
+	switch {
+	case c.ClientID == "" && c.SecretARN == "" && len(e.faults) == 0:
+		e.fault("ROTATOR_CLIENT_ID", "or ROTATOR_SECRET_ARN must say who the rotator is")
+	case c.ClientID != "" && c.SecretARN != "":
+		e.fault("ROTATOR_CLIENT_ID", "and ROTATOR_SECRET_ARN exclude each other")
+	case c.ClientID != "" && c.Audience == "":
+		e.fault("ROTATOR_AUDIENCE", "is missing: the federation policy's audience, by default the account id")
+	}
+	hosts := e.getenv("DATABRICKS_HOSTS")
+	if hosts == "" {
+		hosts = defaultHosts
+	}
+	var err error
+	if c.Hosts, err = databricks.ParseAllowedHosts(hosts); err != nil {
+		e.fault("DATABRICKS_HOSTS", err.Error())
+	}
+	c.Policy = policy.Default()
+	e.duration("ROTATION_INTERVAL", &c.Policy.Interval)
+	e.duration("GRACE_PERIOD", &c.Policy.Grace)
+	e.duration("SECRET_LIFETIME", &c.Policy.Lifetime)
+	if err := c.Policy.Validate(); err != nil {
+		e.faults = append(e.faults, err)
+	}
+	if len(e.faults) > 0 {
+		return Rotate{}, fmt.Errorf("configuration: %w", errors.Join(e.faults...))
+	}
+	return c, nil
+}
+
+type env struct {
+	getenv func(string) string
+	faults []error
+}
+
+func (e *env) fault(name, why string) {
+	e.faults = append(e.faults, fmt.Errorf("%s %s", name, why))
+}
+
+func (e *env) match(name string, pattern *regexp.Regexp, what string) string {
+	value := e.getenv(name)
+	if value != "" && !pattern.MatchString(value) {
+		e.fault(name, "must be "+what)
+		return ""
+	}
+	return value
+}
+
+func (e *env) duration(name string, into *time.Duration) {
+	value := e.getenv(name)
+	if value == "" {
+		return
+	}
+	d, err := time.ParseDuration(value)
+	if err != nil {
+		e.fault(name, "must be a duration such as 720h")
+		return
+	}
+	*into = d
+}
+
+// level understands the names that Lambda uses.
+func (e *env) level(name string) slog.Level {
+	switch e.getenv(name) {
+	case "TRACE", "DEBUG":
+		return slog.LevelDebug
+	case "WARN":
+		return slog.LevelWarn
+	case "ERROR", "FATAL":
+		return slog.LevelError
+	default:
+		return slog.LevelInfo
+	}
+}
