@@ -1,0 +1,396 @@
+package rotation_test
+
+import (
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+	"github.com/google/go-cmp/cmp/cmpopts"
+
+	"databricks-credential-rotation/functions/rotate/rotation"
+	"databricks-credential-rotation/shared/credential"
+	"databricks-credential-rotation/shared/databricks"
+	"databricks-credential-rotation/shared/managedsecret"
+	"databricks-credential-rotation/shared/policy"
+	"databricks-credential-rotation/shared/secret"
+)
+
+const (
+	testARN = "arn:aws:secretsmanager:eu-west-1:123456789012:secret:prod/etl-a1b2c3"
+	hour    = time.Hour
+	day     = 24 * time.Hour
+)
+
+var (
+	testNow    = time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC)
+	testPolicy = policy.Policy{Interval: 30 * day, Grace: 1 * day, Lifetime: 90 * day}
+	// sweptID is what a version looks like that a sweep made current.
+	sweptID = rotation.SuccessorID(testARN, "before", 0)
+)
+
+// ago is a moment before the test's now.
+func ago(d time.Duration) time.Time { return testNow.Add(-d) }
+
+// ours is an OAuth secret that carries the fingerprint of the test's secret.
+func ours(id string, age time.Duration, scopes ...string) databricks.OAuthSecret {
+	created := ago(age)
+	return databricks.OAuthSecret{
+		ID: id, CreateTime: created, ExpireTime: created.Add(rotation.Fingerprint(testARN, testPolicy.Lifetime)), Scopes: scopes,
+	}
+}
+
+// theirs is one that somebody made in the console.
+func theirs(id string, age time.Duration) databricks.OAuthSecret {
+	created := ago(age)
+	return databricks.OAuthSecret{ID: id, CreateTime: created, ExpireTime: created.Add(730 * day)}
+}
+
+// observed is a healthy secret whose current credential "cur" has a given
+// age: the point from which each case departs.
+func observed(age time.Duration, change ...func(*rotation.Observation)) rotation.Observation {
+	cur := ours("cur", age)
+	o := rotation.Observation{
+		Now: testNow,
+		Secret: managedsecret.Secret{
+			ARN: testARN, Name: "prod/etl", Managed: true, LastChanged: ago(age),
+			Labels: map[string][]string{sweptID: {managedsecret.Current}},
+		},
+		Current: rotation.Version{ID: sweptID, CreatedAt: ago(age), Credential: credential.Credential{
+			Host: "https://dbc-1.cloud.databricks.com", ClientID: "11111111-1111-1111-1111-111111111111",
+			ClientSecret: secret.New("dose-current"), ServicePrincipalID: "4711", OAuthSecretID: "cur",
+			Scopes: []string{credential.AllAPIs}, IssuedAt: cur.CreateTime, ExpiresAt: cur.ExpireTime,
+		}},
+		Listed: []databricks.OAuthSecret{cur},
+	}
+	for _, f := range change {
+		f(&o)
+	}
+	return o
+}
+
+func list(more ...databricks.OAuthSecret) func(*rotation.Observation) {
+	return func(o *rotation.Observation) { o.Listed = append(o.Listed, more...) }
+}
+
+func without(id string) func(*rotation.Observation) {
+	return func(o *rotation.Observation) {
+		var kept []databricks.OAuthSecret
+		for _, s := range o.Listed {
+			if s.ID != id {
+				kept = append(kept, s)
+			}
+		}
+		o.Listed = kept
+	}
+}
+
+func predecessor(id string, superseded time.Time) func(*rotation.Observation) {
+	return func(o *rotation.Observation) {
+		o.Current.Credential.Predecessors = append(o.Current.Credential.Predecessors,
+			credential.Predecessor{OAuthSecretID: id, SupersededAt: superseded})
+	}
+}
+
+func pendingSince(token string, age time.Duration) func(*rotation.Observation) {
+	return func(o *rotation.Observation) {
+		o.Secret.Labels[token] = []string{managedsecret.Pending}
+		o.Versions = append(o.Versions, managedsecret.Version{ID: token, CreatedAt: ago(age)})
+		if o.Recorded == nil {
+			o.Recorded = map[string]string{}
+		}
+	}
+}
+
+func recorded(pairs ...string) func(*rotation.Observation) {
+	return func(o *rotation.Observation) {
+		if o.Recorded == nil {
+			o.Recorded = map[string]string{}
+		}
+		for i := 0; i < len(pairs); i += 2 {
+			o.Recorded[pairs[i]] = pairs[i+1]
+		}
+	}
+}
+
+func tried(works bool) func(*rotation.Observation) {
+	return func(o *rotation.Observation) { o.Tried, o.Authenticates = true, works }
+}
+
+func principal(active bool) func(*rotation.Observation) {
+	return func(o *rotation.Observation) {
+		o.Principal = &databricks.ServicePrincipal{ID: "4711", ApplicationID: o.Current.Credential.ClientID, Active: active}
+	}
+}
+
+func change(f func(*credential.Credential)) func(*rotation.Observation) {
+	return func(o *rotation.Observation) { f(&o.Current.Credential) }
+}
+
+func force(o *rotation.Observation) { o.Force = true }
+
+// decision is a plan without its prose.
+type decision struct {
+	Needs   []rotation.Need
+	Clear   string
+	Retire  []string
+	Issue   rotation.Reason
+	Block   rotation.BlockKind
+	Foreign []string
+}
+
+func decide(o rotation.Observation) decision {
+	p := rotation.MakePlan(testPolicy, o)
+	d := decision{Needs: p.Needs, Clear: p.Clear, Foreign: p.Foreign}
+	for _, r := range p.Retire {
+		d.Retire = append(d.Retire, r.ID)
+	}
+	if p.Issue != nil {
+		d.Issue = p.Issue.Reason
+	}
+	if p.Block != nil {
+		d.Block = p.Block.Kind
+	}
+	return d
+}
+
+const (
+	needTrial     = rotation.NeedTrial
+	needPrincipal = rotation.NeedPrincipal
+	needVersions  = rotation.NeedVersions
+)
+
+func needs(n ...rotation.Need) decision { return decision{Needs: n} }
+
+// TestPlan is the truth table of the plan: what is observed, what is decided.
+func TestPlan(t *testing.T) {
+	token := strings.Repeat("t", 36)
+	unissued := change(func(c *credential.Credential) {
+		c.ClientSecret, c.OAuthSecretID = secret.Text{}, ""
+		c.IssuedAt, c.ExpiresAt = time.Time{}, time.Time{}
+	})
+	unidentified := change(func(c *credential.Credential) {
+		c.OAuthSecretID, c.Scopes = "", nil
+		c.IssuedAt, c.ExpiresAt = time.Time{}, time.Time{}
+	})
+
+	tests := []struct {
+		name string
+		o    rotation.Observation
+		want decision
+	}{
+		// Age.
+		{"young: nothing to do", observed(5 * day), decision{}},
+		{"one second short of the interval", observed(30*day - time.Second), decision{}},
+		{"at the interval", observed(30 * day), decision{Issue: rotation.Due}},
+		{"the list's age counts, not the value's", observed(40*day, change(func(c *credential.Credential) { c.IssuedAt = ago(day) })), decision{Issue: rotation.Due}},
+		{"asked for", observed(5*day, force), decision{Issue: rotation.Forced}},
+		{"about to expire", observed(5*day, func(o *rotation.Observation) { o.Listed[0].ExpireTime = testNow.Add(2*day - 1) }), decision{Issue: rotation.Expiring}},
+		{"just far enough from expiry", observed(5*day, func(o *rotation.Observation) { o.Listed[0].ExpireTime = testNow.Add(2 * day) }), decision{}},
+		{"never expires", observed(5*day, func(o *rotation.Observation) { o.Listed[0].ExpireTime = time.Time{} }), decision{}},
+
+		// First issue.
+		{"fresh: the principal is looked up first", observed(0, unissued, without("cur")), needs(needPrincipal)},
+		{"fresh", observed(0, unissued, without("cur"), principal(true)), decision{Issue: rotation.Fresh}},
+		{"fresh, with a colleague's secrets", observed(0, unissued, without("cur"), principal(true), list(theirs("f1", day))), decision{Issue: rotation.Fresh, Foreign: []string{"f1"}}},
+		{"fresh, switched off", observed(0, unissued, without("cur"), principal(false)), decision{Block: rotation.Inactive}},
+
+		// A current credential that is not listed.
+		{"not listed: it is tried before it is called dead", observed(5*day, without("cur")), needs(needTrial, needPrincipal)},
+		{"not listed and refused", observed(5*day, without("cur"), tried(false), principal(true)), decision{Issue: rotation.Dead}},
+		{"not listed and working: the list lags", observed(5*day, without("cur"), tried(true), principal(true)), decision{}},
+		{"expired in the list is not alive", observed(100 * day), needs(needTrial, needPrincipal)},
+		{"expired", observed(100*day, tried(false), principal(true)), decision{Issue: rotation.Dead}},
+		{"listed but refused: the directory is asked why", observed(5*day, tried(false)), needs(needPrincipal)},
+		{"listed but refused", observed(5*day, tried(false), principal(true)), decision{Issue: rotation.Dead}},
+		{"refused because it is switched off", observed(5*day, tried(false), principal(false)), decision{Block: rotation.Inactive}},
+		{"due, and the directory lists it as switched off", observed(31*day, func(o *rotation.Observation) { o.Inactive = true }), decision{Block: rotation.Inactive}},
+		{"young and switched off: nothing to do", observed(5*day, func(o *rotation.Observation) { o.Inactive = true }), decision{}},
+		{"dead: deleted secret's scopes unknown", observed(5*day, without("cur"), tried(false), principal(true), change(func(c *credential.Credential) { c.Scopes = nil })), decision{Block: rotation.Scopes}},
+
+		// Adoption of somebody else's value.
+		{"unidentified: tried first", observed(5*day, unidentified), needs(needTrial, needPrincipal)},
+		{"unidentified, the only secret", observed(5*day, unidentified, without("cur"), list(theirs("f1", day)), tried(true), principal(true)), decision{Issue: rotation.Adopted}},
+		{"unidentified among several", observed(5*day, unidentified, without("cur"), list(theirs("f1", day), theirs("f2", day)), tried(true), principal(true)), decision{Issue: rotation.Adopted, Foreign: []string{"f1", "f2"}}},
+		{"unidentified among several of different scopes", observed(5*day, unidentified, without("cur"), list(theirs("f1", day), ours("o1", day, "sql")), tried(true), principal(true), recorded()), decision{Block: rotation.Scopes, Foreign: []string{"f1"}}},
+		{"unidentified: no secret of ours is deleted, it may be the current one", observed(9*day, unidentified, tried(true), principal(true), recorded("cur", "old"), list(ours("o1", 9*day))), decision{Issue: rotation.Adopted}},
+		{"principal and client id disagree", observed(5*day, without("cur"), tried(false), principal(true), change(func(c *credential.Credential) { c.ClientID = "22222222-2222-2222-2222-222222222222" }), func(o *rotation.Observation) {
+			o.Principal = &databricks.ServicePrincipal{ID: "4711", ApplicationID: "33333333-3333-3333-3333-333333333333", Active: true}
+		}), decision{Block: rotation.Mismatch}},
+
+		// Invariant 2: predecessors and their grace.
+		{"predecessor in grace", observed(day-time.Second, list(ours("p1", 31*day)), predecessor("p1", time.Time{})), decision{}},
+		{"grace just over", observed(day, list(ours("p1", 31*day)), predecessor("p1", time.Time{})), decision{Retire: []string{"p1"}}},
+		{"a dated predecessor goes by its date", observed(hour, list(ours("p1", 31*day)), predecessor("p1", ago(day))), decision{Retire: []string{"p1"}}},
+		{"a dated predecessor in grace", observed(5*day, list(ours("p1", 31*day)), predecessor("p1", ago(day-1))), decision{}},
+		{"a foreign predecessor was adopted, and retires too", observed(2*day, list(theirs("p1", 31*day)), predecessor("p1", time.Time{})), decision{Retire: []string{"p1"}}},
+		{"a predecessor that is gone already", observed(2*day, predecessor("p1", time.Time{})), decision{}},
+		{"a predecessor that has expired by itself", observed(2*day, list(ours("p1", 95*day)), predecessor("p1", time.Time{})), decision{}},
+		{"promoted by protocol: grace from the rotation's end", observed(day+hour, list(ours("p1", 31*day)), predecessor("p1", time.Time{}), byProtocol(ago(day-time.Minute))), decision{}},
+		{"promoted by protocol: grace over", observed(day+hour, list(ours("p1", 31*day)), predecessor("p1", time.Time{}), byProtocol(ago(day))), decision{Retire: []string{"p1"}}},
+		{"promoted by protocol, end not recorded: the latest it can have been", observed(2*day-time.Second, list(ours("p1", 31*day)), predecessor("p1", time.Time{}), byProtocol(ago(40*day))), decision{}},
+		{"promoted by protocol, end not recorded, surely over", observed(2*day, list(ours("p1", 31*day)), predecessor("p1", time.Time{}), byProtocol(ago(40*day))), decision{Retire: []string{"p1"}}},
+		{"due and a predecessor to retire: both", observed(31*day, list(ours("p1", 61*day)), predecessor("p1", time.Time{})), decision{Retire: []string{"p1"}, Issue: rotation.Due}},
+
+		// Invariant 3: recorded, foreign, or an orphan of ours.
+		{"foreign", observed(5*day, list(theirs("f1", 200*day))), decision{Foreign: []string{"f1"}}},
+		{"foreign that never expires", observed(5*day, list(databricks.OAuthSecret{ID: "f1", CreateTime: ago(9 * day)})), decision{Foreign: []string{"f1"}}},
+		{"ours and unknown: all versions are read first", observed(5*day, list(ours("o1", hour))), needs(needVersions)},
+		{"orphan", observed(5*day, list(ours("o1", hour)), recorded()), decision{Retire: []string{"o1"}}},
+		{"orphan at the age where no run can still hold it", observed(5*day, list(ours("o1", 30*time.Minute)), recorded()), decision{Retire: []string{"o1"}}},
+		{"too young to be an orphan: a run may be about to store it", observed(5*day, list(ours("o1", 30*time.Minute-1)), recorded()), decision{}},
+		{"ours in an older version: grace from the last change", observed(5*day, list(ours("v1", 40*day)), recorded("v1", "old"), func(o *rotation.Observation) { o.Secret.LastChanged = ago(day - 1) }), decision{}},
+		{"ours in an older version, grace over", observed(5*day, list(ours("v1", 40*day)), recorded("v1", "old"), func(o *rotation.Observation) { o.Secret.LastChanged = ago(day) }), decision{Retire: []string{"v1"}}},
+		{"foreign in an older version was ours to keep", observed(5*day, list(theirs("v1", 40*day)), recorded("v1", "old")), decision{Retire: []string{"v1"}}},
+
+		// A rotation by protocol in progress.
+		{"pending: its age is read first", observed(31*day, func(o *rotation.Observation) { o.Secret.Labels[token] = []string{managedsecret.Pending} }), needs(needVersions)},
+		{"due, but a protocol rotation is under way", observed(31*day, pendingSince(token, hour)), decision{}},
+		{"asked for, but a protocol rotation is under way", observed(5*day, force, pendingSince(token, hour)), decision{Block: rotation.InProgress}},
+		{"dead: a protocol rotation is not waited for", observed(31*day, without("cur"), tried(false), principal(true), pendingSince(token, hour)), decision{Issue: rotation.Dead}},
+		{"pending secret is kept", observed(5*day, pendingSince(token, hour), list(ours("n1", hour)), recorded("n1", token), func(o *rotation.Observation) { o.Secret.LastChanged = ago(3 * day) }), decision{}},
+		{"pending one second before it is stale", observed(31*day, pendingSince(token, 25*hour-time.Second)), decision{}},
+		{"stale pending is given up, and rotation goes on", observed(31*day, pendingSince(token, 25*hour)), decision{Clear: token, Issue: rotation.Due}},
+		{"pending left on the current version says nothing", observed(31*day, func(o *rotation.Observation) {
+			o.Secret.Labels[sweptID] = []string{managedsecret.Current, managedsecret.Pending}
+		}), decision{Issue: rotation.Due}},
+		{"the step's own pending version is no obstacle", observed(5*day, force, pendingSince(token, 0), func(o *rotation.Observation) { o.Token = token }), decision{Issue: rotation.Forced}},
+
+		// Invariant 4: five is the limit.
+		{"full: current and four of somebody else's", observed(31*day, list(theirs("f1", day), theirs("f2", day), theirs("f3", day), theirs("f4", day))), decision{Block: rotation.Full, Foreign: []string{"f1", "f2", "f3", "f4"}}},
+		{"full, but not due: no finding", observed(5*day, list(theirs("f1", day), theirs("f2", day), theirs("f3", day), theirs("f4", day))), decision{Foreign: []string{"f1", "f2", "f3", "f4"}}},
+		{"four leave room for one", observed(31*day, list(theirs("f1", day), theirs("f2", day), theirs("f3", day))), decision{Issue: rotation.Due, Foreign: []string{"f1", "f2", "f3"}}},
+		{"full, one is a predecessor past grace: it makes room", observed(31*day, list(ours("p1", 61*day), theirs("f2", day), theirs("f3", day), theirs("f4", day)), predecessor("p1", time.Time{})), decision{Retire: []string{"p1"}, Issue: rotation.Due, Foreign: []string{"f2", "f3", "f4"}}},
+		{"full, one is in grace: it is not sacrificed", observed(31*day, list(ours("p1", 61*day), theirs("f2", day), theirs("f3", day), theirs("f4", day)), predecessor("p1", ago(hour))), decision{Block: rotation.Full, Foreign: []string{"f2", "f3", "f4"}}},
+		{"full, one is an orphan: it makes room", observed(31*day, list(ours("o1", hour), theirs("f2", day), theirs("f3", day), theirs("f4", day)), recorded()), decision{Retire: []string{"o1"}, Issue: rotation.Due, Foreign: []string{"f2", "f3", "f4"}}},
+		{"full, one has expired: it does not count", observed(31*day, list(ours("p1", 95*day), theirs("f2", day), theirs("f3", day), theirs("f4", day))), decision{Issue: rotation.Due, Foreign: []string{"f2", "f3", "f4"}}},
+		{"full of somebody else's, current dead", observed(5*day, without("cur"), tried(false), principal(true), list(theirs("f1", day), theirs("f2", day), theirs("f3", day), theirs("f4", day), theirs("f5", day))), decision{Block: rotation.Full, Foreign: []string{"f1", "f2", "f3", "f4", "f5"}}},
+		{"dead: predecessors are kept while there is room", observed(5*day, without("cur"), tried(false), principal(true), list(ours("p1", 31*day)), predecessor("p1", time.Time{})), decision{Issue: rotation.Dead}},
+		{"dead and full: just the room that is needed", observed(5*day, without("cur"), tried(false), principal(true), list(ours("p1", 31*day), ours("p2", 31*day), theirs("f1", day), theirs("f2", day), theirs("f3", day)), predecessor("p1", time.Time{}), predecessor("p2", time.Time{})), decision{Retire: []string{"p1"}, Issue: rotation.Dead, Foreign: []string{"f1", "f2", "f3"}}},
+	}
+	for _, test := range tests {
+		t.Run(test.name, func(t *testing.T) {
+			if diff := cmp.Diff(test.want, decide(test.o), cmpopts.EquateEmpty()); diff != "" {
+				t.Errorf("decision (-want +got):\n%s", diff)
+			}
+		})
+	}
+}
+
+// byProtocol has the current version come from Secrets Manager's protocol,
+// whose last rotation ended at a given time.
+func byProtocol(end time.Time) func(*rotation.Observation) {
+	return func(o *rotation.Observation) {
+		id := strings.Repeat("c", 36)
+		o.Secret.Labels = map[string][]string{id: {managedsecret.Current}}
+		o.Current.ID, o.Secret.LastRotated = id, end
+	}
+}
+
+// Invariant 5: the successor asks for the scopes of what it replaces.
+func TestPlanScopes(t *testing.T) {
+	scoped := func(scopes ...string) func(*rotation.Observation) {
+		return func(o *rotation.Observation) { o.Listed[0].Scopes = scopes }
+	}
+	stated := func(scopes ...string) func(*rotation.Observation) {
+		return change(func(c *credential.Credential) { c.Scopes = scopes })
+	}
+	for name, test := range map[string]struct {
+		o    rotation.Observation
+		want []string
+	}{
+		"listed scopes":                     {observed(31*day, scoped("sql", "jobs")), []string{"jobs", "sql"}},
+		"listed scopes over stated ones":    {observed(31*day, scoped("sql"), stated("jobs")), []string{"sql"}},
+		"a list without scopes widens none": {observed(31*day, stated("sql")), []string{"sql"}},
+		"unrestricted":                      {observed(31 * day), []string{"all-apis"}},
+		"listed without, none stated":       {observed(31*day, stated()), []string{"all-apis"}},
+		"dead: the stated ones":             {observed(5*day, stated("sql"), without("cur"), tried(false), principal(true)), []string{"sql"}},
+		"fresh: as registered":              {observed(0, stated("sql"), without("cur"), principal(true), change(func(c *credential.Credential) { c.ClientSecret, c.OAuthSecretID = secret.Text{}, "" })), []string{"sql"}},
+		"adopted: those that all have":      {observed(5*day, stated(), without("cur"), list(ours("a", day, "sql"), ours("b", day, "sql")), tried(true), principal(true), recorded(), change(func(c *credential.Credential) { c.OAuthSecretID, c.IssuedAt = "", time.Time{} })), []string{"sql"}},
+		"adopted: all of them unrestricted": {observed(5*day, stated(), without("cur"), list(theirs("a", day), theirs("b", day)), tried(true), principal(true), change(func(c *credential.Credential) { c.OAuthSecretID, c.IssuedAt = "", time.Time{} })), []string{"all-apis"}},
+		"adopted: stated in the value":      {observed(5*day, stated("jobs"), without("cur"), list(theirs("a", day)), tried(true), principal(true), change(func(c *credential.Credential) { c.OAuthSecretID, c.IssuedAt = "", time.Time{} })), []string{"jobs"}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			plan := rotation.MakePlan(testPolicy, test.o)
+			if plan.Issue == nil {
+				t.Fatalf("nothing is issued: %+v", plan)
+			}
+			if diff := cmp.Diff(test.want, plan.Issue.Next.Scopes); diff != "" {
+				t.Errorf("scopes (-want +got):\n%s", diff)
+			}
+		})
+	}
+}
+
+// The next version's value names every predecessor that still lives, with the
+// time when its grace began where that is known for good.
+func TestPlanPredecessors(t *testing.T) {
+	o := observed(30*day,
+		list(ours("p1", 31*day), ours("p2", 32*day)),
+		predecessor("p1", time.Time{}), predecessor("p2", ago(hour)), predecessor("gone", ago(hour)))
+	o.Current.CreatedAt = ago(2 * hour)
+	plan := rotation.MakePlan(testPolicy, o)
+	if plan.Issue == nil || len(plan.Retire) > 0 {
+		t.Fatalf("plan is %+v", plan)
+	}
+	want := []credential.Predecessor{
+		{OAuthSecretID: "cur"},
+		{OAuthSecretID: "p1", SupersededAt: ago(2 * hour)},
+		{OAuthSecretID: "p2", SupersededAt: ago(hour)},
+	}
+	if diff := cmp.Diff(want, plan.Issue.Next.Predecessors); diff != "" {
+		t.Errorf("predecessors (-want +got):\n%s", diff)
+	}
+
+	adopted := observed(5*day, without("cur"), list(theirs("f1", day)), tried(true), principal(true),
+		change(func(c *credential.Credential) { c.OAuthSecretID, c.IssuedAt = "", time.Time{} }))
+	plan = rotation.MakePlan(testPolicy, adopted)
+	want = []credential.Predecessor{{OAuthSecretID: "f1"}}
+	if diff := cmp.Diff(want, plan.Issue.Next.Predecessors); diff != "" {
+		t.Errorf("predecessors of an adopted credential (-want +got):\n%s", diff)
+	}
+}
+
+// A glance must never miss what a full look would act on, other than what the
+// daily reconcile is for.
+func TestGlance(t *testing.T) {
+	for name, test := range map[string]struct {
+		o    rotation.Observation
+		want bool
+	}{
+		"young":                       {observed(5 * day), false},
+		"due":                         {observed(30 * day), true},
+		"not yet due":                 {observed(30*day - 1), false},
+		"about to expire":             {observed(5*day, change(func(c *credential.Credential) { c.ExpiresAt = testNow.Add(2*day - 1) })), true},
+		"never issued":                {observed(5*day, change(func(c *credential.Credential) { c.ClientSecret = secret.Text{} })), true},
+		"unidentified":                {observed(5*day, change(func(c *credential.Credential) { c.OAuthSecretID = "" })), true},
+		"unknown age":                 {observed(5*day, change(func(c *credential.Credential) { c.IssuedAt = time.Time{} })), true},
+		"unknown expiry":              {observed(5*day, change(func(c *credential.Credential) { c.ExpiresAt = time.Time{} })), true},
+		"pending":                     {observed(5*day, pendingSince("p", hour)), true},
+		"predecessor in grace":        {observed(5*day, predecessor("p", ago(day-1))), false},
+		"predecessor past grace":      {observed(5*day, predecessor("p", ago(day))), true},
+		"predecessor long past grace": {observed(5*day, predecessor("p", ago(3*day))), false},
+		"predecessor a while past":    {observed(5*day, predecessor("p", ago(3*day-1))), true},
+	} {
+		t.Run(name, func(t *testing.T) {
+			if got := rotation.Glance(test.o.Now, testPolicy, test.o.Secret, test.o.Current); got != test.want {
+				t.Errorf("Glance = %v, want %v", got, test.want)
+			}
+		})
+	}
+}
+
+// The on-call engineer is told what is the matter and what to do.
+func TestBlockMessages(t *testing.T) {
+	full := rotation.MakePlan(testPolicy, observed(31*day,
+		list(ours("p1", 61*day), theirs("f2", day), theirs("f3", day), theirs("f4", day)), predecessor("p1", ago(hour))))
+	for _, part := range []string{"5 of 5", "1 current", "p1 until 2026-03-02T11:00:00Z", "3 of somebody else's (f2, f3, f4)", "delete one"} {
+		if !strings.Contains(full.Block.Message, part) {
+			t.Errorf("%q does not say %q", full.Block.Message, part)
+		}
+	}
+	inactive := rotation.MakePlan(testPolicy, observed(31*day, principal(false)))
+	if !strings.Contains(inactive.Block.Message, "11111111-1111-1111-1111-111111111111") || !strings.Contains(inactive.Block.Message, "activate it") {
+		t.Errorf("inactive: %q", inactive.Block.Message)
+	}
+}
