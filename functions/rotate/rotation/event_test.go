@@ -17,10 +17,10 @@ const (
 
 func TestParseEvent(t *testing.T) {
 	for payload, want := range map[string]rotation.Event{
-		`{"action":"sweep"}`:                      {Sweep: &rotation.SweepRequest{}},
-		`{"action":"sweep","dry_run":true}`:       {Sweep: &rotation.SweepRequest{DryRun: true}},
-		`{"action":"reconcile"}`:                  {Sweep: &rotation.SweepRequest{Reconcile: true}},
-		`{"action":"rotate","secrets":["a","b"]}`: {Rotate: &rotation.RotateRequest{Secrets: []string{"a", "b"}}},
+		`{"action":"sweep"}`:                                              {Sweep: &rotation.SweepRequest{}},
+		`{"action":"sweep","dry_run":true}`:                               {Sweep: &rotation.SweepRequest{DryRun: true}},
+		`{"action":"reconcile"}`:                                          {Sweep: &rotation.SweepRequest{Reconcile: true}},
+		`{"action":"rotate","secrets":["a","b"]}`:                         {Rotate: &rotation.RotateRequest{Secrets: []string{"a", "b"}}},
 		`{"action":"rotate","secrets":["a"],"force":true,"dry_run":true}`: {Rotate: &rotation.RotateRequest{Secrets: []string{"a"}, Force: true, DryRun: true}},
 		`{"Step":"createSecret","SecretId":"arn:x","ClientRequestToken":"` + stepToken + `","RotationToken":"` + rotationToken + `"}`: {
 			Step: &rotation.StepRequest{Step: rotation.CreateSecret, SecretID: "arn:x", Token: stepToken, RotationToken: secret.New(rotationToken)}},
