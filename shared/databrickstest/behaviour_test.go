@@ -61,6 +61,20 @@ func TestLagReads(t *testing.T) {
 	}
 }
 
+// A listing that has begun goes on; the one that begins after the write lags.
+func TestLagReadsAmidAListing(t *testing.T) {
+	w := newWorld(t, databrickstest.Config{})
+	w.LagReads(true)
+	target := w.accountSecretsURL(w.manager.ID)
+	first := w.api(http.MethodGet, target+"?page_size=1", w.asAdmin(), "")
+	token, _ := first.body["next_page_token"].(string)
+	w.secret(w.manager, databrickstest.SecretSpec{})
+	w.api(http.MethodGet, target+"?page_size=1&page_token="+token, w.asAdmin(), "")
+	if n := len(slices.Concat(w.pages(target, w.asAdmin())...)); n != 1 {
+		t.Errorf("%d listed, want the 1 from before the write", n)
+	}
+}
+
 func TestRateLimit(t *testing.T) {
 	w := newWorld(t, databrickstest.Config{})
 	target := w.accountSecretsURL(w.app.ID)

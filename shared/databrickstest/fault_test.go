@@ -138,6 +138,13 @@ func TestStaleReads(t *testing.T) {
 		t.Errorf("stale token request with a new secret: %+v", got)
 	}
 
+	// What changes nothing is no write.
+	w.SetActive(w.app.ID, true)
+	stale(databrickstest.OpAccountListSecrets)
+	if diff := cmp.Diff([]string{old.ID}, list()); diff != "" {
+		t.Errorf("stale list after a create and no other change (-want +got):\n%s", diff)
+	}
+
 	w.DeleteSecret(w.app.ID, old.ID)
 	stale(databrickstest.OpAccountListSecrets)
 	first := w.api(http.MethodGet, w.accountSecretsURL(w.app.ID), w.asAdmin(), "")

@@ -32,7 +32,7 @@ func (s *Server) AddFederationPolicy(principalID int64, policy FederationPolicy)
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if p := s.principals[principalID]; p != nil {
-		p.policies = append(slices.Clip(p.policies), policy)
+		p.policies = append(p.policies, policy)
 	}
 }
 

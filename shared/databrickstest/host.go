@@ -144,6 +144,7 @@ func (h *site) listen() error {
 		ReadHeaderTimeout: time.Minute,
 		ErrorLog:          log.New(io.Discard, "", 0),
 	}
-	go h.http.Serve(l) //nolint:errcheck // ends when the server closes
+	server := h.http
+	go func() { _ = server.Serve(l) }() // until it is closed, which is its only error
 	return nil
 }

@@ -125,7 +125,7 @@ func (s *Server) addSecret(p *principal, spec SecretSpec, createdBy string, now 
 	o.Hash = hex.EncodeToString(sum[:])
 	s.issued = append(s.issued, o.Value)
 	next := p.now
-	next.secrets = append(slices.Clip(next.secrets), o)
+	next.secrets = append(next.secrets, o)
 	s.write(p, next)
 	return o, nil
 }

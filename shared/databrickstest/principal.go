@@ -34,14 +34,15 @@ type principal struct {
 	accountAdmin  bool
 	workspaces    map[*Workspace]bool // true for ADMIN
 	managers      map[int64]bool      // who holds the manager role on it
-	policies      []FederationPolicy  // replaced, never changed in place
+	policies      []FederationPolicy  // only appended to
 
 	now, before view
 	lagging     bool // the next listing of secrets shows before
 }
 
-// view is the state of a service principal between two writes. Its slice is
-// replaced by a write and never changed in place, so an older view stays true.
+// view is the state of a service principal between two writes. What its slice
+// holds is never changed, only appended to or replaced, so an older view stays
+// true.
 type view struct {
 	secrets []*oauthSecret // in the order of creation, expired ones too
 	active  bool
@@ -140,6 +141,9 @@ func (s *Server) SetActive(principalID int64, active bool) {
 }
 
 func (s *Server) setActive(p *principal, active bool) {
+	if active == p.now.active {
+		return // no write, and so no older state to see
+	}
 	next := p.now
 	next.active = active
 	s.write(p, next)

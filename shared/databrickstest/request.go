@@ -41,10 +41,13 @@ func (h *site) ServeHTTP(w http.ResponseWriter, in *http.Request) {
 	s := h.server
 	// The body is read before anything else, also because net/http notices
 	// only then that a client has gone, which ends a call that never answers.
-	body, err := io.ReadAll(http.MaxBytesReader(w, in.Body, maxBody))
-	if err != nil {
-		write(w, apiDialect, reply{}, malformed("the body cannot be read: %v", err))
-		return
+	var body []byte
+	if in.Body != http.NoBody {
+		var err error
+		if body, err = io.ReadAll(http.MaxBytesReader(w, in.Body, maxBody)); err != nil {
+			write(w, apiDialect, reply{}, malformed("the body cannot be read: %v", err))
+			return
+		}
 	}
 	r := &request{Request: in, server: s, site: h, body: body, path: strings.Split(in.URL.Path, "/")}
 	table := accountRoutes

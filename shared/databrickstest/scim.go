@@ -179,9 +179,7 @@ func patchPrincipal(r *request) (reply, *failure) {
 			return reply{}, invalidValue("active is neither true nor false")
 		}
 	}
-	if active != p.now.active {
-		r.server.setActive(p, active)
-	}
+	r.server.setActive(p, active)
 	return reply{http.StatusOK, struct{}{}}, nil
 }
 

@@ -164,6 +164,12 @@ func TestSCIMWorkspaceKnowsItsOwn(t *testing.T) {
 	if diff := cmp.Diff([]string{"workspace rotator", "nightly job"}, got.names()); diff != "" {
 		t.Errorf("names (-want +got):\n%s", diff)
 	}
+	gone := w.AddPrincipal(databrickstest.PrincipalSpec{DisplayName: "gone"})
+	w.Assign(gone.ID, w.workspace, false)
+	w.DeletePrincipal(gone.ID)
+	if diff := cmp.Diff(got.names(), w.api(http.MethodGet, w.workspaceScimURL(), w.asManager(), "").names()); diff != "" {
+		t.Errorf("names with a deleted one (-want +got):\n%s", diff)
+	}
 	for _, id := range []string{fmt.Sprint(w.admin.ID), "0", "-1", "abc", w.app.ApplicationID} {
 		missing := w.api(http.MethodGet, w.workspaceScimURL()+"/"+id, w.asManager(), "")
 		want := map[string]any{

@@ -212,6 +212,12 @@ func TestPageTokenIsChecked(t *testing.T) {
 	if got := w.api(http.MethodGet, target+"?page_size=1&page_token="+token, w.asAdmin(), ""); got.status != 200 {
 		t.Errorf("the token itself: %+v", got)
 	}
+	for size, want := range map[string]int{"1": 1, "2": 2, "100": 2} {
+		got := w.api(http.MethodGet, target+"?page_size="+size, w.asAdmin(), "")
+		if rows, _ := got.body["secrets"].([]any); len(rows) != want {
+			t.Errorf("page_size %s: a page of %d, want %d", size, len(rows), want)
+		}
+	}
 }
 
 func TestListGoesOnAfterChanges(t *testing.T) {

@@ -3,6 +3,7 @@ package databrickstest_test
 import (
 	"errors"
 	"net/http"
+	"regexp"
 	"slices"
 	"strconv"
 	"strings"
@@ -35,6 +36,13 @@ func TestSeedDeterminesEverything(t *testing.T) {
 	if diff := cmp.Diff(one, run(1)); diff != "" {
 		t.Errorf("one seed, two worlds:\n%s", diff)
 	}
+	uuid := regexp.MustCompile(`^[0-9a-f]{8}-[0-9a-f]{4}-4[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}$`)
+	for seed := range uint64(20) {
+		p := databrickstest.New(databrickstest.Config{Seed: seed}).AddPrincipal(databrickstest.PrincipalSpec{})
+		if !uuid.MatchString(p.ApplicationID) {
+			t.Errorf("application id %q is not a random UUID", p.ApplicationID)
+		}
+	}
 	for _, value := range run(2) {
 		if slices.Contains(one, value) {
 			t.Errorf("two seeds, one value: %s", value)
@@ -58,11 +66,12 @@ func TestIssuedKeepsWhatHasEnded(t *testing.T) {
 
 func TestAddSecret(t *testing.T) {
 	w := newWorld(t, databrickstest.Config{MaxSecrets: 1})
-	o, err := w.AddSecret(w.app.ID, databrickstest.SecretSpec{Lifetime: time.Hour, Scopes: []string{"sql"}})
+	scopes := []string{"sql"}
+	o, err := w.AddSecret(w.app.ID, databrickstest.SecretSpec{Lifetime: time.Hour, Scopes: scopes})
 	if err != nil || o.CreatedBy != "" || !o.ExpireTime.Equal(w.clock.now.Add(time.Hour)) || !slices.Equal(o.Scopes, []string{"sql"}) {
 		t.Errorf("added %+v, %v", o, err)
 	}
-	o.Scopes[0] = "all-apis"
+	o.Scopes[0], scopes[0] = "all-apis", "all-apis"
 	if got := w.Secrets(w.app.ID)[0].Scopes[0]; got != "sql" {
 		t.Errorf("a caller changed the server's state to %q", got)
 	}
