@@ -31,13 +31,12 @@ func (c *clock) advance(d time.Duration) { c.now = c.now.Add(d) }
 // who manages the app, and the app itself, a plain member of the workspace.
 type world struct {
 	*databrickstest.Server
-	t                       *testing.T
-	clock                   *clock
-	workspace               *databrickstest.Workspace
-	admin, manager, app     databrickstest.Principal
-	adminSecret, mgrSecret  databrickstest.OAuthSecret
-	adminBearer, mgrBearer  string // made on first use
-	accountAPI, workspaceAP string
+	t                      *testing.T
+	clock                  *clock
+	workspace              *databrickstest.Workspace
+	admin, manager, app    databrickstest.Principal
+	adminSecret, mgrSecret databrickstest.OAuthSecret
+	adminBearer, mgrBearer string // made on first use
 }
 
 func newWorld(t *testing.T, cfg databrickstest.Config) *world {

@@ -12,15 +12,16 @@
 //
 // The following is in Databricks' documentation or in the SDK's source: paths
 // and parameters; the numeric id in paths and the application id as client id;
-// lifetimes in seconds, 730 days at most and by default; five secrets for one
-// service principal; values that begin with "dose" and are shown once; secrets
-// that carry scopes; lists that are paged by token and whose pages prove
-// nothing by their length; account_admin on account paths; a workspace's admin
-// who also manages the service principal on workspace paths; the scopes
-// "authentication" and "scim"; client credentials by header; token exchange by
-// RFC 8693 with a policy's issuer, audiences (the account id when there are
-// none) and subject; tokens of one hour; a deactivated service principal that
-// cannot authenticate and keeps its permissions; discovery.
+// lifetimes in seconds, 730 days at most and by default; times with
+// milliseconds, and no expire_time on a secret that does not expire; five
+// secrets for one service principal; values that begin with "dose" and are
+// shown once; secrets that carry scopes; lists that are paged by token and
+// whose pages prove nothing by their length; account_admin on account paths; a
+// workspace's admin who also manages the service principal on workspace paths;
+// the scopes "authentication" and "scim"; client credentials by header; token
+// exchange by RFC 8693 with a policy's issuer, audiences (the account id when
+// there are none) and subject; tokens of one hour; a deactivated service
+// principal that cannot authenticate and keeps its permissions; discovery.
 //
 // # Guessed
 //
@@ -30,9 +31,9 @@
 //   - A secret beyond the limit is refused with 400 RESOURCE_EXHAUSTED. The
 //     SDK takes that code for a throttle and repeats the request.
 //   - A secret's hash is the SHA-256 of its value, in hex; its status is always
-//     ACTIVE. Its create_time has milliseconds, and its expire_time is that
-//     much and the lifetime later.
-//   - Creation takes scopes, on workspace paths too ([Server.IgnoreScopes]).
+//     ACTIVE. Its expire_time is its create_time and exactly the lifetime.
+//   - Creation takes scopes, on workspace paths too ([Server.IgnoreScopes]). Its
+//     documented body has a lifetime and nothing else.
 //   - Expired secrets count for nothing, are not listed, and are not found by
 //     a delete ([Server.ListExpired]).
 //   - Secrets are listed in the order of their ids. A full page always has a

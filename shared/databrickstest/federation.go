@@ -3,6 +3,7 @@ package databrickstest
 import (
 	"net/http"
 	"slices"
+	"strings"
 
 	"github.com/go-jose/go-jose/v4"
 	"github.com/go-jose/go-jose/v4/jwt"
@@ -19,7 +20,7 @@ type FederationPolicy struct {
 	// Subject is the wanted sub claim.
 	Subject string
 	// JWKS returns the issuer's public keys. It is called for every exchange,
-	// without the server's lock.
+	// without the server's lock. Without it no token is taken.
 	JWKS func() jose.JSONWebKeySet
 }
 
@@ -28,6 +29,9 @@ func (s *Server) AddFederationPolicy(principalID int64, policy FederationPolicy)
 	policy.Audiences = slices.Clone(policy.Audiences)
 	if len(policy.Audiences) == 0 {
 		policy.Audiences = []string{s.config.AccountID}
+	}
+	if policy.JWKS == nil {
+		policy.JWKS = func() jose.JSONWebKeySet { return jose.JSONWebKeySet{} }
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -60,20 +64,25 @@ func invalidGrant(format string, args ...any) *failure {
 	return fail(http.StatusBadRequest, "invalid_grant", format, args...)
 }
 
-// matchSubject wants one policy that the token satisfies; of several failures
-// it reports the last.
+// matchSubject wants one policy that the token satisfies. When none is, it
+// says for each what is wrong.
 func (r *request) matchSubject(raw string, policies []FederationPolicy) *failure {
 	token, err := jwt.ParseSigned(raw, signatures)
 	if err != nil {
 		return invalidGrant("the subject token is not a JWT signed with one of %v", signatures)
 	}
-	wrong := invalidGrant("the service principal has no federation policy")
+	if len(policies) == 0 {
+		return invalidGrant("the service principal has no federation policy")
+	}
+	var wrong []string
 	for _, policy := range policies {
-		if wrong = r.match(token, policy); wrong == nil {
+		err := r.match(token, policy)
+		if err == nil {
 			return nil
 		}
+		wrong = append(wrong, err.message)
 	}
-	return wrong
+	return invalidGrant("%s", strings.Join(wrong, "; "))
 }
 
 func (r *request) match(token *jwt.JSONWebToken, policy FederationPolicy) *failure {

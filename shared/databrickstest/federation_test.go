@@ -78,6 +78,7 @@ func TestTokenExchange(t *testing.T) {
 		Issuer: aws.url, Audiences: []string{"databricks", "rotation"}, Subject: role, JWKS: aws.keys,
 	})
 	w.AddFederationPolicy(w.manager.ID, databrickstest.FederationPolicy{Issuer: aws.url, Subject: role, JWKS: aws.keys})
+	w.AddFederationPolicy(w.manager.ID, databrickstest.FederationPolicy{Issuer: aws.url, Subject: role}) // has no keys
 	at := func(d time.Duration) *jwt.NumericDate { return jwt.NewNumericDate(w.clock.now.Add(d)) }
 	claims := func(change func(*jwt.Claims)) jwt.Claims {
 		c := jwt.Claims{
