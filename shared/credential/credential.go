@@ -24,6 +24,7 @@
 package credential
 
 import (
+	"bytes"
 	"encoding/json"
 	"fmt"
 	"slices"
@@ -108,7 +109,7 @@ func (c Credential) Encode() (secret.Text, error) {
 		if value == "" {
 			return nil
 		}
-		raw, err := json.Marshal(value)
+		raw, err := marshal(value)
 		members[key] = raw
 		return err
 	}
@@ -128,7 +129,7 @@ func (c Credential) Encode() (secret.Text, error) {
 			return secret.Text{}, fmt.Errorf("encoding %s: %w", key, err)
 		}
 	}
-	out, err := json.Marshal(members)
+	out, err := marshal(members)
 	if err != nil {
 		return secret.Text{}, fmt.Errorf("encoding the secret's value: %w", err)
 	}
@@ -136,6 +137,18 @@ func (c Credential) Encode() (secret.Text, error) {
 		return secret.Text{}, fmt.Errorf("the secret's value would be %d bytes long, Secrets Manager stores %d: shorten the keys that are not the rotation's", len(out), MaxSize)
 	}
 	return secret.New(string(out)), nil
+}
+
+// marshal writes JSON without the escapes that HTML wants: they would rewrite,
+// and lengthen, what somebody else put into the value.
+func marshal(v any) ([]byte, error) {
+	var buf bytes.Buffer
+	enc := json.NewEncoder(&buf)
+	enc.SetEscapeHTML(false)
+	if err := enc.Encode(v); err != nil {
+		return nil, err
+	}
+	return bytes.TrimSuffix(buf.Bytes(), []byte("\n")), nil
 }
 
 // Successor returns the credential that takes this one's place: the same

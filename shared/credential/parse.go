@@ -8,6 +8,7 @@ import (
 	"io"
 	"net/url"
 	"regexp"
+	"slices"
 	"strings"
 	"time"
 
@@ -19,7 +20,15 @@ var (
 	numericPattern  = regexp.MustCompile(`^[1-9][0-9]{0,19}$`)
 	secretIDPattern = regexp.MustCompile(`^[A-Za-z0-9_-]{1,128}$`)
 	scopePattern    = regexp.MustCompile(`^[a-z0-9][a-z0-9._:-]{0,99}$`)
+	hostPattern     = regexp.MustCompile(`^[a-z0-9]([a-z0-9.-]{0,251}[a-z0-9])?(:[0-9]{1,5})?$`)
 )
+
+// ownKeys are the keys that an error may name. Any other may be a secret that
+// somebody put on the wrong side of the colon.
+var ownKeys = []string{
+	KeyHost, KeyAccountID, KeyClientID, KeyClientSecret, KeyServicePrincipalID,
+	KeyOAuthSecretID, KeyScopes, KeyIssuedAt, KeyExpiresAt, KeyPredecessors,
+}
 
 // Parse reads a managed secret's value. The error lists every fault by the
 // name of its key and never shows a value: any of them may be a secret that
@@ -29,7 +38,7 @@ func Parse(value secret.Text) (Credential, error) {
 	if err != nil {
 		return Credential{}, err
 	}
-	p := parser{members: members}
+	p := parser{members: members, faulty: map[string]bool{}}
 	c := Credential{
 		Host:               p.take(KeyHost),
 		AccountID:          p.take(KeyAccountID),
@@ -51,7 +60,7 @@ func Parse(value secret.Text) (Credential, error) {
 	c.IssuedAt = p.time(KeyIssuedAt, p.take(KeyIssuedAt))
 	c.ExpiresAt = p.time(KeyExpiresAt, p.take(KeyExpiresAt))
 	c.Predecessors = p.predecessors(p.take(KeyPredecessors))
-	if c.OAuthSecretID != "" && !c.Issued() {
+	if c.OAuthSecretID != "" && !c.Issued() && !p.faulty[KeyClientSecret] {
 		p.fault(KeyOAuthSecretID, "names an OAuth secret, but "+KeyClientSecret+" is missing: restore it, or remove both to have a new one issued")
 	}
 	if len(p.faults) > 0 {
@@ -89,7 +98,7 @@ func decodeObject(text string) (map[string]json.RawMessage, error) {
 			return nil, notJSON(dec)
 		}
 		if _, twice := members[key]; twice {
-			return nil, fmt.Errorf("the value has the key %.40q twice", key)
+			return nil, twiceError(key, dec)
 		}
 		members[key] = raw
 	}
@@ -102,6 +111,13 @@ func decodeObject(text string) (map[string]json.RawMessage, error) {
 	return members, nil
 }
 
+func twiceError(key string, dec *json.Decoder) error {
+	if slices.Contains(ownKeys, key) {
+		return fmt.Errorf("%s comes twice", key)
+	}
+	return fmt.Errorf("a key that is not the rotation's comes twice, the second time near byte %d", dec.InputOffset())
+}
+
 // notJSON replaces the decoder's own error, which quotes its input.
 func notJSON(dec *json.Decoder) error {
 	return fmt.Errorf("the value is not valid JSON near byte %d", dec.InputOffset())
@@ -109,10 +125,16 @@ func notJSON(dec *json.Decoder) error {
 
 type parser struct {
 	members map[string]json.RawMessage
+	faulty  map[string]bool
 	faults  []error
 }
 
+// fault reports the first fault of a key; others follow from it.
 func (p *parser) fault(key, why string) {
+	if p.faulty[key] {
+		return
+	}
+	p.faulty[key] = true
 	p.faults = append(p.faults, fmt.Errorf("%s %s", key, why))
 }
 
@@ -156,7 +178,12 @@ func (p *parser) host(text string) string {
 		p.fault(KeyHost, "must begin with https://")
 		return ""
 	}
-	return u.Scheme + "://" + strings.ToLower(u.Host)
+	host := strings.ToLower(u.Host)
+	if !hostPattern.MatchString(host) {
+		p.fault(KeyHost, "must be a URL of the form https://host")
+		return ""
+	}
+	return u.Scheme + "://" + host
 }
 
 // level holds the account id against the host: the account console needs one,
@@ -186,12 +213,24 @@ func (p *parser) time(key, text string) time.Time {
 	if text == "" {
 		return time.Time{}
 	}
-	t, err := time.Parse(time.RFC3339Nano, text)
-	if err != nil || t.IsZero() {
+	t, err := parseTime(text)
+	if err != nil {
 		p.fault(key, "must be a time such as 2026-03-01T03:00:00Z")
-		return time.Time{}
 	}
-	return t.UTC()
+	return t
+}
+
+// parseTime refuses times that cannot be written again: the zero time, and
+// those that another time zone moves out of the four-digit years.
+func parseTime(text string) (time.Time, error) {
+	t, err := time.Parse(time.RFC3339Nano, text)
+	if err != nil {
+		return time.Time{}, errors.New("not a time")
+	}
+	if t = t.UTC(); t.IsZero() || t.Year() < 1 || t.Year() > 9999 {
+		return time.Time{}, errors.New("not a time of these days")
+	}
+	return t, nil
 }
 
 func (p *parser) predecessors(text string) []Predecessor {
@@ -204,12 +243,12 @@ func (p *parser) predecessors(text string) []Predecessor {
 		}
 		pred := Predecessor{OAuthSecretID: id}
 		if dated {
-			t, err := time.Parse(time.RFC3339Nano, at)
-			if err != nil || t.IsZero() {
+			t, err := parseTime(at)
+			if err != nil {
 				p.fault(KeyPredecessors, "has an entry whose time does not read like 2026-03-01T03:00:00Z")
 				return nil
 			}
-			pred.SupersededAt = t.UTC()
+			pred.SupersededAt = t
 		}
 		list = append(list, pred)
 	}
