@@ -91,7 +91,7 @@ func (c *Client) principals(ctx context.Context, host Host, op, filter string) (
 		}
 		err := c.call(ctx, host, request{
 			op: op, method: http.MethodGet, url: host.principalsURL(),
-			query: map[string]any{"filter": filter, "startIndex": start, "count": pageSize, "attributes": "id,applicationId,displayName,active"},
+			query: map[string]any{"filter": filter, "startIndex": start, "count": pageSize},
 		}, &reply)
 		if err != nil {
 			return nil, err
