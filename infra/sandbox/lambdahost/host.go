@@ -205,7 +205,7 @@ func (h *Host) ready(ctx context.Context, id string) (*instance, error) {
 	if process != nil && process.alive() {
 		return process, nil
 	}
-	process, err := start(h.ctx, &h.function)
+	process, err := start(h.ctx, &h.function) //nolint:contextcheck // the process outlives this call
 	if err != nil {
 		return nil, err
 	}

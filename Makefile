@@ -1,0 +1,159 @@
+# Everything that a contributor or the gate runs. `make` lists the targets.
+#
+# Tools are installed at these versions into .bin, which git ignores. A tool
+# that cannot be installed prints one line, "SKIPPED …", and the rest goes on;
+# STRICT=1 makes that a failure.
+
+SHELL := /bin/bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := help
+MAKEFLAGS += --no-print-directory
+
+GOLANGCI_LINT_VERSION := v2.15.0
+ACTIONLINT_VERSION := v1.7.12
+CFN_LINT_VERSION := 1.51.0
+MOTO_VERSION := 5.2.1
+SAM_VERSION := 1.161.1
+
+BIN := $(CURDIR)/.bin
+VENV := $(BIN)/venv
+PYTHON ?= python3
+
+# Versions are part of the names, so a changed pin is a missing file. A linter
+# cannot read code of a newer Go than it was built with.
+GOLANGCI_LINT := $(BIN)/golangci-lint-$(GOLANGCI_LINT_VERSION)-$(shell go env GOVERSION)
+ACTIONLINT := $(BIN)/actionlint-$(ACTIONLINT_VERSION)
+CFN_LINT := $(VENV)/cfn-lint-$(CFN_LINT_VERSION)
+MOTO := $(VENV)/moto-$(MOTO_VERSION)
+SAM := $(VENV)/aws-sam-cli-$(SAM_VERSION)
+
+FUNCTIONS := rotate audit revoke
+
+# The build of the deployed binaries, here and within sam build, which passes
+# the environment on to go build.
+LAMBDA_GOFLAGS := -trimpath -buildvcs=false -tags=lambda.norpc '-ldflags=-s -w'
+
+# skip says in one line what is not checked, and why.
+skip = { echo "SKIPPED $(1): $(2)"; [[ "$${STRICT:-}" != 1 ]]; }
+
+.PHONY: help
+help: ## List the targets
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+.PHONY: demo
+demo: ## Show the whole system at work on this machine
+	@go run ./infra/sandbox
+
+.PHONY: test
+test: ## Run the tests
+	@go test ./...
+
+.PHONY: check
+check: modules format vet lint template workflows sam conformance ## Run everything that the gate needs, apart from the tests
+
+.PHONY: build
+build: ## Build the functions for Lambda into dist/
+	@for name in $(FUNCTIONS); do \
+		CGO_ENABLED=0 GOOS=linux GOARCH=arm64 GOFLAGS="$(LAMBDA_GOFLAGS)" \
+			go build -o dist/$$name/bootstrap ./functions/$$name; \
+	done
+	@ls -l dist/*/bootstrap
+
+.PHONY: modules
+modules: ## Verify the downloaded modules against go.sum
+	@go mod verify
+
+.PHONY: format
+format: $(GOLANGCI_LINT) ## Fail on code that gofumpt would change
+	@$(GOLANGCI_LINT) fmt --diff
+
+.PHONY: vet
+vet: ## Run go vet
+	@go vet ./...
+
+.PHONY: lint
+lint: $(GOLANGCI_LINT) ## Run golangci-lint
+	@$(GOLANGCI_LINT) run
+
+# Under the SAM transform cfn-lint does not look whether the actions in IAM
+# policies exist (W3037), so that rule reads the template once more without it.
+.PHONY: template
+template: ## Lint template.yaml
+	@if ! $(MAKE) $(CFN_LINT); then \
+		$(call skip,cfn-lint,it could not be installed with $(PYTHON) and pip); \
+	else \
+		$(VENV)/bin/cfn-lint template.yaml; \
+		sed '/^Transform:/d' template.yaml | $(VENV)/bin/cfn-lint --mandatory-checks W3037 --ignore-checks E I W; \
+	fi
+
+.PHONY: workflows
+workflows: $(ACTIONLINT) ## Lint the GitHub workflows
+	@$(ACTIONLINT)
+
+.PHONY: sam
+sam: export SAM_CLI_TELEMETRY := 0
+sam: export AWS_DEFAULT_REGION ?= us-east-1
+sam: ## Validate and build the stack with the SAM CLI
+	@if ! $(MAKE) $(SAM); then \
+		$(call skip,sam validate and sam build,the SAM CLI could not be installed with $(PYTHON) and pip); \
+	else \
+		$(VENV)/bin/sam validate --lint; \
+		GOFLAGS="$(LAMBDA_GOFLAGS)" $(VENV)/bin/sam build; \
+	fi
+
+# The suite runs on the emulator in `go test ./...`; here it runs on an
+# implementation that is not ours.
+.PHONY: conformance
+conformance: ## Run the Secrets Manager conformance suite on moto
+	@if [[ ! -d shared/awstest/conformance ]]; then \
+		$(call skip,conformance,there is no suite in shared/awstest/conformance); \
+	elif ! $(MAKE) $(MOTO); then \
+		$(call skip,conformance,moto could not be installed with $(PYTHON) and pip); \
+	else \
+		port=$$($(VENV)/bin/python -c 'import socket; s = socket.socket(); s.bind(("127.0.0.1", 0)); print(s.getsockname()[1])'); \
+		log=$$(mktemp); \
+		$(VENV)/bin/moto_server -H 127.0.0.1 -p $$port >$$log 2>&1 & server=$$!; \
+		trap 'kill $$server 2>/dev/null || true; rm -f $$log' EXIT; \
+		for (( i = 0; i < 300; i++ )); do \
+			if (: </dev/tcp/127.0.0.1/$$port) 2>/dev/null; then break; fi; \
+			kill -0 $$server 2>/dev/null || { cat $$log; echo "moto_server did not start"; exit 1; }; \
+			sleep 0.1; \
+		done; \
+		MOTO_ENDPOINT=http://127.0.0.1:$$port go test -count=1 ./shared/awstest/conformance/...; \
+	fi
+
+.PHONY: clean
+clean: ## Remove what was built; the tools in .bin stay
+	@rm -rf dist .aws-sam
+
+$(GOLANGCI_LINT):
+	@echo "installing golangci-lint $(GOLANGCI_LINT_VERSION): this compiles for minutes, once"
+	@GOBIN=$(BIN) GOFLAGS= go install github.com/golangci/golangci-lint/v2/cmd/golangci-lint@$(GOLANGCI_LINT_VERSION)
+	@mv $(BIN)/golangci-lint $@
+
+$(ACTIONLINT):
+	@echo "installing actionlint $(ACTIONLINT_VERSION)"
+	@GOBIN=$(BIN) GOFLAGS= go install github.com/rhysd/actionlint/cmd/actionlint@$(ACTIONLINT_VERSION)
+	@mv $(BIN)/actionlint $@
+
+# Without pip, because Debian packs venv without it; pip of the system installs
+# into the environment from outside.
+$(VENV)/bin/python:
+	@$(PYTHON) -m venv --without-pip $(VENV)
+
+PIP = $(PYTHON) -m pip --python $(VENV)/bin/python install --quiet --disable-pip-version-check --no-input
+
+$(CFN_LINT): | $(VENV)/bin/python
+	@echo "installing cfn-lint $(CFN_LINT_VERSION)"
+	@$(PIP) cfn-lint==$(CFN_LINT_VERSION)
+	@touch $@
+
+$(MOTO): | $(VENV)/bin/python
+	@echo "installing moto $(MOTO_VERSION)"
+	@$(PIP) 'moto[server]==$(MOTO_VERSION)'
+	@touch $@
+
+$(SAM): | $(VENV)/bin/python
+	@echo "installing the SAM CLI $(SAM_VERSION)"
+	@$(PIP) aws-sam-cli==$(SAM_VERSION)
+	@touch $@
