@@ -79,8 +79,8 @@ lint: $(GOLANGCI_LINT) ## Run golangci-lint
 # policies exist (W3037), so that rule reads the template once more without it.
 .PHONY: template
 template: ## Lint template.yaml
-	@if ! $(MAKE) $(CFN_LINT); then \
-		$(call skip,cfn-lint,it could not be installed with $(PYTHON) and pip); \
+	@if ! $(MAKE) -s $(CFN_LINT) 2>/dev/null; then \
+		$(call skip,cfn-lint,make $(CFN_LINT) fails); \
 	else \
 		$(VENV)/bin/cfn-lint template.yaml; \
 		sed '/^Transform:/d' template.yaml | $(VENV)/bin/cfn-lint --mandatory-checks W3037 --ignore-checks E I W; \
@@ -94,8 +94,8 @@ workflows: $(ACTIONLINT) ## Lint the GitHub workflows
 sam: export SAM_CLI_TELEMETRY := 0
 sam: export AWS_DEFAULT_REGION ?= us-east-1
 sam: ## Validate and build the stack with the SAM CLI
-	@if ! $(MAKE) $(SAM); then \
-		$(call skip,sam validate and sam build,the SAM CLI could not be installed with $(PYTHON) and pip); \
+	@if ! $(MAKE) -s $(SAM) 2>/dev/null; then \
+		$(call skip,sam validate and sam build,make $(SAM) fails); \
 	else \
 		$(VENV)/bin/sam validate --lint; \
 		GOFLAGS="$(LAMBDA_GOFLAGS)" $(VENV)/bin/sam build; \
@@ -107,13 +107,13 @@ sam: ## Validate and build the stack with the SAM CLI
 conformance: ## Run the Secrets Manager conformance suite on moto
 	@if [[ ! -d shared/awstest/conformance ]]; then \
 		$(call skip,conformance,there is no suite in shared/awstest/conformance); \
-	elif ! $(MAKE) $(MOTO); then \
-		$(call skip,conformance,moto could not be installed with $(PYTHON) and pip); \
+	elif ! $(MAKE) -s $(MOTO) 2>/dev/null; then \
+		$(call skip,conformance,make $(MOTO) fails); \
 	else \
 		port=$$($(VENV)/bin/python -c 'import socket; s = socket.socket(); s.bind(("127.0.0.1", 0)); print(s.getsockname()[1])'); \
 		log=$$(mktemp); \
 		$(VENV)/bin/moto_server -H 127.0.0.1 -p $$port >$$log 2>&1 & server=$$!; \
-		trap 'kill $$server 2>/dev/null || true; rm -f $$log' EXIT; \
+		trap 'kill $$server 2>/dev/null || true; wait $$server || true; rm -f $$log' EXIT; \
 		for (( i = 0; i < 300; i++ )); do \
 			if (: </dev/tcp/127.0.0.1/$$port) 2>/dev/null; then break; fi; \
 			kill -0 $$server 2>/dev/null || { cat $$log; echo "moto_server did not start"; exit 1; }; \
