@@ -1,9 +1,13 @@
 package databricks
 
 import (
+	"bytes"
 	"context"
+	"encoding/json"
 	"errors"
 	"net/http"
+	"net/url"
+	"strings"
 	"sync"
 	"time"
 
@@ -85,9 +89,9 @@ func (c *Client) api(host Host) (*api, error) {
 
 func (c *Client) transport() http.RoundTripper {
 	if c.Transport != nil {
-		return noRetry{c.Transport}
+		return wire{c.Transport}
 	}
-	return noRetry{http.DefaultTransport}
+	return wire{http.DefaultTransport}
 }
 
 // oauthContext has the OAuth library use this client's transport.
@@ -114,35 +118,56 @@ type request struct {
 	op     string
 	method string
 	url    string
-	query  map[string]any
+	query  url.Values
 	body   any
 	// once forbids sending the request again when its outcome is unknown.
 	once bool
 }
 
-// call carries out a request as the rotator and decodes the reply into out.
+// target is the URL with the query. The SDK's own query parameters are for
+// other methods: with a GET it would send a body.
+func (r request) target() string {
+	if len(r.query) == 0 {
+		return r.url
+	}
+	return r.url + "?" + strings.ReplaceAll(r.query.Encode(), "+", "%20")
+}
+
+// call carries out a request as the rotator and decodes the reply, which must
+// be a JSON object, into out. A nil out does not care for the reply.
 func (c *Client) call(ctx context.Context, host Host, r request, out any) error {
 	a, err := c.api(host)
 	if err != nil {
 		return err
 	}
-	attempt := func() error {
-		err := c.send(ctx, a, host, r, out, false)
+	var body []byte
+	attempt := func() (err error) {
+		body, err = c.send(ctx, a, host, r, false)
 		var e *Error
-		if errors.As(err, &e) && e.Status == http.StatusUnauthorized {
+		if errors.As(err, &e) && e.Status == http.StatusUnauthorized && !e.unsent {
 			// The token was revoked or has expired early. A refused request
 			// was not carried out, so this holds for a create too.
-			return c.send(ctx, a, host, r, out, true)
+			body, err = c.send(ctx, a, host, r, true)
 		}
 		return err
 	}
 	if r.once {
-		return attempt()
+		err = attempt()
+	} else {
+		err = retry(ctx, attempt)
 	}
-	return retry(ctx, attempt)
+	if err != nil || out == nil {
+		return err
+	}
+	// An empty reply must not pass for an empty list.
+	if !bytes.HasPrefix(bytes.TrimSpace(body), []byte("{")) || json.Unmarshal(body, out) != nil {
+		return &Error{Op: r.op, Host: host.URL, kind: ErrUncertain, Message: unreadable}
+	}
+	return nil
 }
 
-func (c *Client) send(ctx context.Context, a *api, host Host, r request, out any, renew bool) error {
+// send makes one request and returns the body of a successful reply.
+func (c *Client) send(ctx context.Context, a *api, host Host, r request, renew bool) ([]byte, error) {
 	ctx, cancel := context.WithTimeout(ctx, callTimeout)
 	defer cancel()
 	token, err := a.token(ctx, c, host, renew)
@@ -152,24 +177,24 @@ func (c *Client) send(ctx context.Context, a *api, host Host, r request, out any
 			e.kind = ErrDenied
 		}
 		e.unsent = true
-		return e
+		return nil, e
 	}
+	var body []byte
 	opts := []httpclient.DoOption{
 		httpclient.WithRequestHeader("Accept", "application/json"),
 		httpclient.WithRequestVisitor(func(req *http.Request) error {
 			token.SetAuthHeader(req)
 			return nil
 		}),
-		httpclient.WithQueryParameters(r.query),
-		httpclient.WithResponseUnmarshal(out),
+		httpclient.WithResponseUnmarshal(&body),
 	}
 	if r.body != nil {
 		opts = append(opts, httpclient.WithRequestHeader("Content-Type", "application/json"), httpclient.WithRequestData(r.body))
 	}
-	if err := a.http.Do(ctx, r.method, r.url, opts...); err != nil {
-		return reduce(r.op, host, err)
+	if err := a.http.Do(ctx, r.method, r.target(), opts...); err != nil {
+		return nil, reduce(r.op, host, err)
 	}
-	return nil
+	return body, nil
 }
 
 // Unsent tells of an error that the request never left: a create that failed

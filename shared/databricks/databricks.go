@@ -11,7 +11,9 @@ package databricks
 
 import (
 	"fmt"
+	"net/netip"
 	"net/url"
+	"regexp"
 	"strings"
 )
 
@@ -73,13 +75,18 @@ func ParseAllowedHosts(patterns string) (AllowedHosts, error) {
 			return nil, fmt.Errorf("host pattern %q must be a URL such as https://*.cloud.databricks.com", pattern)
 		}
 		name, port, _ := strings.Cut(strings.ToLower(rest), ":")
+		if !portPattern.MatchString(port) {
+			return nil, fmt.Errorf("host pattern %q must end in a port number, or :*, or the name", pattern)
+		}
 		h := allowedHost{scheme: scheme, name: name, port: port}
 		if after, ok := strings.CutPrefix(name, "*."); ok {
 			h.name, h.suffix = "."+after, true
 		}
 		switch {
-		case strings.Contains(h.name, "*") || len(strings.Trim(h.name, ".")) == 0:
+		case strings.Contains(h.name, "*"):
 			return nil, fmt.Errorf("host pattern %q may have one *, as its first label", pattern)
+		case !namePattern.MatchString(strings.TrimPrefix(h.name, ".")):
+			return nil, fmt.Errorf("host pattern %q must name a host", pattern)
 		case h.suffix && strings.Count(h.name, ".") < 2:
 			return nil, fmt.Errorf("host pattern %q is too wide: it must name at least a domain", pattern)
 		case scheme == "http" && (h.suffix || !isLoopback(name)):
@@ -95,15 +102,22 @@ func ParseAllowedHosts(patterns string) (AllowedHosts, error) {
 	return hosts, nil
 }
 
+var (
+	namePattern = regexp.MustCompile(`^[a-z0-9]([a-z0-9.-]*[a-z0-9])?$`)
+	portPattern = regexp.MustCompile(`^([0-9]{1,5}|\*)?$`)
+)
+
 func isLoopback(name string) bool {
-	return name == "localhost" || strings.HasPrefix(name, "127.")
+	ip, err := netip.ParseAddr(name)
+	return name == "localhost" || err == nil && ip.IsLoopback()
 }
 
-// Check returns an error for a host that matches no pattern.
+// Check returns an error for a URL whose host matches no pattern, and for one
+// that is more than a scheme and a host.
 func (a AllowedHosts) Check(hostURL string) error {
 	u, err := url.Parse(hostURL)
-	if err != nil || u.Host == "" {
-		return fmt.Errorf("%w: it is not a URL", ErrHost)
+	if err != nil || u.Host == "" || u.User != nil || u.Path != "" || u.RawQuery != "" || u.ForceQuery || u.Fragment != "" {
+		return fmt.Errorf("%w: it is not a URL of the form https://host", ErrHost)
 	}
 	name := strings.ToLower(u.Hostname())
 	for _, h := range a {
@@ -115,5 +129,6 @@ func (a AllowedHosts) Check(hostURL string) error {
 	if u.Scheme != "https" {
 		return fmt.Errorf("%w: it must begin with https://", ErrHost)
 	}
-	return fmt.Errorf("%w: %s is not among the allowed hosts", ErrHost, name)
+	// Somebody may have put a secret in the host's place.
+	return fmt.Errorf("%w: %s is not among the allowed hosts", ErrHost, scrub(name))
 }

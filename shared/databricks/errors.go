@@ -4,14 +4,20 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"net/http"
+	"net/url"
 	"regexp"
+	"slices"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/cenkalti/backoff/v5"
 	"github.com/databricks/databricks-sdk-go/apierr"
 	"golang.org/x/oauth2"
+
+	"databricks-credential-rotation/shared/secret"
 )
 
 var (
@@ -64,7 +70,7 @@ func (e *Error) Error() string {
 	return s
 }
 
-// Unwrap gives the kind and, where the caller's own context ended the call,
+// Unwrap gives the kind and, where a cancellation or a deadline ended the call,
 // the context's error.
 func (e *Error) Unwrap() []error {
 	errs := []error{e.kind}
@@ -91,6 +97,7 @@ func reduce(op string, host Host, err error) *Error {
 		token    *oauth2.RetrieveError
 		silence  *noReplyError
 		identity *identityError
+		redirect *redirectError
 		response *http.Response
 	)
 	switch {
@@ -98,6 +105,9 @@ func reduce(op string, host Host, err error) *Error {
 		return reduced
 	case errors.As(err, &api):
 		e.Status, e.Code, e.Message = api.StatusCode, api.ErrorCode, api.Message
+		if e.Code == wholeBody {
+			e.Code, e.Message = "", ""
+		}
 		if api.ResponseWrapper != nil {
 			response = api.ResponseWrapper.Response
 		}
@@ -111,12 +121,14 @@ func reduce(op string, host Host, err error) *Error {
 		e.kind = tokenKind(e.Status, e.Code)
 	case errors.As(err, &identity):
 		e.kind, e.cause, e.Message = ErrDenied, identity.error, identity.Error()
+	case errors.As(err, &redirect):
+		e.kind, e.Status, e.Message = ErrRejected, redirect.status, redirect.Error()
 	case errors.As(err, &silence):
 		e.cause = silence.cause
 		e.Message = "no reply: " + silence.cause.Error()
 	default:
 		// Decoders quote their input, and the input may be a secret.
-		e.Message = "the reply could not be read"
+		e.Message = unreadable
 		e.cause = err
 	}
 	if response != nil {
@@ -124,7 +136,11 @@ func reduce(op string, host Host, err error) *Error {
 			e.retryAfter = min(time.Duration(seconds)*time.Second, maxRetryAfter)
 		}
 	}
-	e.Code, e.Message = scrub(e.Code), scrub(e.Message)
+	hide := credentialsIn(response)
+	e.Code, e.Message = scrub(e.Code, hide...), scrub(e.Message, hide...)
+	if !codePattern.MatchString(e.Code) {
+		e.Code = ""
+	}
 	return e
 }
 
@@ -152,19 +168,60 @@ func tokenKind(status int, code string) error {
 	}
 }
 
-// secretPattern matches what a credential of Databricks looks like: OAuth
-// secrets, personal access tokens, refresh tokens and JSON web tokens.
-var secretPattern = regexp.MustCompile(`\b(dose|dapi|dkea|doau|eyJ)[A-Za-z0-9._~+/-]{6,}`)
+const (
+	unreadable = "the reply could not be read"
+	// wholeBody is the SDK's code for an error in no known form. The message
+	// is then the body, of a gateway perhaps, and no message to anybody.
+	wholeBody = "UNKNOWN"
+)
+
+// codePattern is what an error's code looks like. The SDK makes text of
+// whatever stands in its place.
+var codePattern = regexp.MustCompile(`^[A-Za-z0-9_.-]{1,64}$`)
+
+// secretPattern matches what a credential of Databricks looks like, wherever
+// in a word it begins: OAuth secrets, personal access tokens, refresh tokens
+// and JSON web tokens.
+var secretPattern = regexp.MustCompile(`(dose|dapi|dkea|doau|eyJ)[A-Za-z0-9._~+/-]{6,}`)
 
 const maxMessage = 300
 
-// scrub makes a message of the other side fit to be shown.
-func scrub(s string) string {
-	s = secretPattern.ReplaceAllString(s, "[secret]")
+// scrub makes a message of the other side fit to be shown: without what looks
+// like a credential, and without those that it is told to hide.
+func scrub(s string, hide ...string) string {
+	for _, credential := range hide {
+		s = strings.ReplaceAll(s, credential, secret.Placeholder)
+	}
+	s = secretPattern.ReplaceAllString(s, secret.Placeholder)
 	if len(s) > maxMessage {
-		s = s[:maxMessage] + "…"
+		s = strings.ToValidUTF8(s[:maxMessage], "") + "…"
 	}
 	return s
+}
+
+// credentialsIn returns what the request behind a reply carried to
+// authenticate itself, in each form in which a server could repeat it.
+func credentialsIn(reply *http.Response) []string {
+	if reply == nil || reply.Request == nil {
+		return nil
+	}
+	r := reply.Request
+	_, header, _ := strings.Cut(r.Header.Get("Authorization"), " ")
+	found := []string{header}
+	if _, password, ok := r.BasicAuth(); ok {
+		plain, _ := url.QueryUnescape(password)
+		found = append(found, password, plain)
+	}
+	if r.GetBody != nil && r.Header.Get("Content-Type") == "application/x-www-form-urlencoded" {
+		if body, err := r.GetBody(); err == nil {
+			text, _ := io.ReadAll(body)
+			form, _ := url.ParseQuery(string(text))
+			for _, field := range []string{"subject_token", "client_secret"} {
+				found = append(found, form.Get(field), url.QueryEscape(form.Get(field)))
+			}
+		}
+	}
+	return slices.DeleteFunc(found, func(s string) bool { return s == "" })
 }
 
 // noReplyError is a failed round trip. Its own text is bland on purpose: the
@@ -174,14 +231,26 @@ type noReplyError struct{ cause error }
 func (e *noReplyError) Error() string { return "no reply" }
 func (e *noReplyError) Unwrap() error { return e.cause }
 
-// noRetry is the transport below the SDK and the OAuth library. It marks the
-// failures of the wire, so that nothing above sends a request twice.
-type noRetry struct{ next http.RoundTripper }
+// redirectError is a reply that points elsewhere.
+type redirectError struct{ status int }
 
-func (t noRetry) RoundTrip(r *http.Request) (*http.Response, error) {
+func (e *redirectError) Error() string {
+	return "it redirects to another address, which the rotator does not follow"
+}
+
+// wire is the transport below the SDK and the OAuth library. It marks failed
+// round trips, so that nothing above sends a request twice, and follows no
+// redirect: that would be a second request, to a host that nobody allowed.
+type wire struct{ next http.RoundTripper }
+
+func (t wire) RoundTrip(r *http.Request) (*http.Response, error) {
 	resp, err := t.next.RoundTrip(r)
 	if err != nil {
 		return nil, &noReplyError{cause: wireError(err)}
+	}
+	if resp.StatusCode >= 300 && resp.StatusCode < 400 {
+		_ = resp.Body.Close()
+		return nil, &redirectError{resp.StatusCode}
 	}
 	return resp, nil
 }

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net/http"
 	"net/url"
+	"regexp"
 	"slices"
 	"time"
 
@@ -14,6 +15,10 @@ import (
 
 // MaxSecrets is how many OAuth secrets a service principal can have at once.
 const MaxSecrets = 5
+
+// maxPages ends a list that does not end by itself. Five secrets fit on far
+// fewer, empty pages and expired secrets included.
+const maxPages = 100
 
 // MaxLifetime is the longest life that Databricks gives an OAuth secret.
 const MaxLifetime = 730 * 24 * time.Hour
@@ -29,9 +34,9 @@ type OAuthSecret struct {
 }
 
 // Lifetime is the whole seconds from creation to expiry, zero if the secret
-// does not expire.
+// does not expire or its creation is not known.
 func (s OAuthSecret) Lifetime() time.Duration {
-	if s.ExpireTime.IsZero() {
+	if s.ExpireTime.IsZero() || s.CreateTime.IsZero() {
 		return 0
 	}
 	return s.ExpireTime.Sub(s.CreateTime).Round(time.Second)
@@ -58,17 +63,22 @@ type secretReply struct {
 	Scopes     []string `json:"scopes"`
 }
 
+// idPattern is what an id must look like to be recorded in a managed secret.
+var idPattern = regexp.MustCompile(`^[A-Za-z0-9_-]{1,128}$`)
+
+// decode reports what is wrong with a reply without showing it. What could be
+// read comes with the error.
 func (r secretReply) decode() (OAuthSecret, error) {
-	s := OAuthSecret{ID: r.ID, Scopes: slices.Clone(r.Scopes)}
-	if r.ID == "" {
-		return s, errors.New("an OAuth secret without an id")
+	if !idPattern.MatchString(r.ID) {
+		return OAuthSecret{}, errors.New("an OAuth secret has no proper id")
 	}
+	s := OAuthSecret{ID: r.ID, Scopes: slices.Clone(r.Scopes)}
 	var err error
 	if s.CreateTime, err = parseTime(r.CreateTime); err != nil {
-		return s, fmt.Errorf("OAuth secret %s: create_time is not a time", r.ID)
+		return s, errors.New("an OAuth secret's create_time is not a time")
 	}
 	if s.ExpireTime, err = parseTime(r.ExpireTime); err != nil {
-		return s, fmt.Errorf("OAuth secret %s: expire_time is not a time", r.ID)
+		return s, errors.New("an OAuth secret's expire_time is not a time")
 	}
 	return s, nil
 }
@@ -85,15 +95,15 @@ func parseTime(text string) (time.Time, error) {
 func (c *Client) ListSecrets(ctx context.Context, host Host, principal string) ([]OAuthSecret, error) {
 	const op = "list the OAuth secrets"
 	var all []OAuthSecret
-	seen := map[string]bool{}
-	for page := ""; ; {
+	page := ""
+	for range maxPages {
 		var reply struct {
 			Secrets       []secretReply `json:"secrets"`
 			NextPageToken string        `json:"next_page_token"`
 		}
-		query := map[string]any{}
+		query := url.Values{}
 		if page != "" {
-			query["page_token"] = page
+			query.Set("page_token", page)
 		}
 		err := c.call(ctx, host, request{op: op, method: http.MethodGet, url: host.secretsURL(principal), query: query}, &reply)
 		if err != nil {
@@ -102,24 +112,21 @@ func (c *Client) ListSecrets(ctx context.Context, host Host, principal string) (
 		for _, r := range reply.Secrets {
 			s, err := r.decode()
 			if err != nil {
-				return nil, &Error{Op: op, Host: host.URL, kind: ErrRejected, Message: scrub(err.Error())}
+				return nil, &Error{Op: op, Host: host.URL, kind: ErrRejected, Message: err.Error()}
 			}
 			all = append(all, s)
 		}
 		if reply.NextPageToken == "" {
 			return all, nil
 		}
-		if seen[reply.NextPageToken] {
-			return nil, &Error{Op: op, Host: host.URL, kind: ErrRejected, Message: "the pages go round in a circle"}
-		}
-		seen[reply.NextPageToken] = true
 		page = reply.NextPageToken
 	}
+	return nil, &Error{Op: op, Host: host.URL, kind: ErrRejected, Message: "the pages do not end"}
 }
 
 // CreateSecret issues an OAuth secret. It is sent once: an error that is
 // [ErrUncertain] and not [Unsent] may have left a secret behind, which a later
-// list shows.
+// list shows. If its id could be read, it comes with the error.
 func (c *Client) CreateSecret(ctx context.Context, host Host, principal string, lifetime time.Duration, scopes []string) (IssuedSecret, error) {
 	const op = "create an OAuth secret"
 	body := struct {
@@ -136,7 +143,7 @@ func (c *Client) CreateSecret(ctx context.Context, host Host, principal string, 
 		err = errors.New("the reply carries no secret value")
 	}
 	if err != nil {
-		return IssuedSecret{OAuthSecret: issued}, &Error{Op: op, Host: host.URL, kind: ErrUncertain, Message: scrub(err.Error())}
+		return IssuedSecret{OAuthSecret: issued}, &Error{Op: op, Host: host.URL, kind: ErrUncertain, Message: err.Error()}
 	}
 	return IssuedSecret{OAuthSecret: issued, Value: secret.New(reply.Secret)}, nil
 }
@@ -145,7 +152,7 @@ func (c *Client) CreateSecret(ctx context.Context, host Host, principal string, 
 func (c *Client) DeleteSecret(ctx context.Context, host Host, principal, id string) error {
 	err := c.call(ctx, host, request{
 		op: "delete an OAuth secret", method: http.MethodDelete, url: host.secretsURL(principal) + "/" + url.PathEscape(id),
-	}, &struct{}{})
+	}, nil)
 	if errors.Is(err, ErrNotFound) {
 		return nil
 	}

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"net/http"
 	"net/url"
+	"strconv"
 )
 
 // ServicePrincipal is a service principal as the host's directory knows it.
@@ -91,7 +92,7 @@ func (c *Client) principals(ctx context.Context, host Host, op, filter string) (
 		}
 		err := c.call(ctx, host, request{
 			op: op, method: http.MethodGet, url: host.principalsURL(),
-			query: map[string]any{"filter": filter, "startIndex": start, "count": pageSize},
+			query: url.Values{"filter": {filter}, "startIndex": {strconv.Itoa(start)}, "count": {strconv.Itoa(pageSize)}},
 		}, &reply)
 		if err != nil {
 			return nil, err
@@ -100,7 +101,8 @@ func (c *Client) principals(ctx context.Context, host Host, op, filter string) (
 			all = append(all, r.decode())
 		}
 		start += len(reply.Resources)
-		if len(reply.Resources) == 0 || start > reply.TotalResults {
+		// Without a total, an empty page is the end.
+		if len(reply.Resources) == 0 || reply.TotalResults > 0 && start > reply.TotalResults {
 			return all, nil
 		}
 	}
