@@ -71,10 +71,11 @@ func (c *Client) api(host Host) (*api, error) {
 		return a, nil
 	}
 	a := &api{http: httpclient.NewApiClient(httpclient.ClientConfig{
-		Host:               host.URL,
-		AccountID:          host.AccountID,
-		HTTPTimeout:        callTimeout,
-		RetryTimeout:       callTimeout,
+		Host:      host.URL,
+		AccountID: host.AccountID,
+		// Never reached: send ends a call before, and says so by its context.
+		HTTPTimeout:        2 * callTimeout,
+		RetryTimeout:       2 * callTimeout,
 		RateLimitPerSecond: sdkRateLimit,
 		Transport:          c.transport(),
 		ErrorMapper:        apierr.GetAPIError,
