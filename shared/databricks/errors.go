@@ -170,6 +170,7 @@ func tokenKind(status int, code string) error {
 
 const (
 	unreadable = "the reply could not be read"
+	endless    = "the pages do not end"
 	// wholeBody is the SDK's code for an error in no known form. The message
 	// is then the body, of a gateway perhaps, and no message to anybody.
 	wholeBody = "UNKNOWN"

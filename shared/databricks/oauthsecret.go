@@ -121,7 +121,7 @@ func (c *Client) ListSecrets(ctx context.Context, host Host, principal string) (
 		}
 		page = reply.NextPageToken
 	}
-	return nil, &Error{Op: op, Host: host.URL, kind: ErrRejected, Message: "the pages do not end"}
+	return nil, &Error{Op: op, Host: host.URL, kind: ErrRejected, Message: endless}
 }
 
 // CreateSecret issues an OAuth secret. It is sent once: an error that is

@@ -83,9 +83,15 @@ func (c *Client) InactivePrincipals(ctx context.Context, host Host) (map[string]
 
 // principals lists by filter. SCIM pages by index, from 1.
 func (c *Client) principals(ctx context.Context, host Host, op, filter string) ([]ServicePrincipal, error) {
-	const pageSize = 100
+	const (
+		pageSize = 100
+		// An account has 10,000 principals at most, and a host may give fewer
+		// on a page than it is asked for.
+		maxPages = 1000
+	)
 	var all []ServicePrincipal
-	for start := 1; ; {
+	start := 1
+	for range maxPages {
 		var reply struct {
 			TotalResults int              `json:"totalResults"`
 			Resources    []principalReply `json:"Resources"`
@@ -106,4 +112,5 @@ func (c *Client) principals(ctx context.Context, host Host, op, filter string) (
 			return all, nil
 		}
 	}
+	return nil, &Error{Op: op, Host: host.URL, kind: ErrRejected, Message: endless}
 }

@@ -189,4 +189,14 @@ func TestEndlessList(t *testing.T) {
 	if *calls > 100 {
 		t.Errorf("%d pages read", *calls)
 	}
+
+	// A directory that gives no total and ignores the index.
+	synctest.Test(t, func(t *testing.T) {
+		c, host, calls = stub(t, func(w http.ResponseWriter, _ *http.Request) {
+			writeJSON(w, http.StatusOK, `{"Resources":[{"id":"1","applicationId":"app"}]}`)
+		})
+		if _, err := c.InactivePrincipals(t.Context(), host); !errors.Is(err, databricks.ErrRejected) || *calls > 1000 {
+			t.Errorf("%v after %d pages, want ErrRejected", err, *calls)
+		}
+	})
 }
