@@ -3,11 +3,13 @@ package lambdahost_test
 import (
 	"bytes"
 	"context"
+	"debug/buildinfo"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
+	"runtime"
 	"slices"
 	"strings"
 	"sync"
@@ -276,6 +278,14 @@ func TestDeathAfterTheReplyKeepsTheReply(t *testing.T) {
 	}
 }
 
+func TestAskingForTheNextEventIsNoReply(t *testing.T) {
+	host := start(t, lambdahost.Function{})
+	got := mustInvoke(t, host, event{Do: "ask again", Text: "answered", Sleep: 300 * time.Millisecond})
+	if got.Text != "answered" {
+		t.Errorf("reply %q, want answered", got.Text)
+	}
+}
+
 func TestCallerGivesUp(t *testing.T) {
 	host := start(t, lambdahost.Function{})
 	before := mustInvoke(t, host, event{Do: "echo"})
@@ -393,6 +403,30 @@ func TestEventOverTheLimitIsRefused(t *testing.T) {
 	_, err := host.Invoke(t.Context(), make([]byte, 6<<20+1))
 	if err == nil || !strings.Contains(err.Error(), "limit") {
 		t.Errorf("error %v, want a refusal", err)
+	}
+}
+
+func TestBuildMakesTheDeployedBinary(t *testing.T) {
+	t.Setenv("CGO_ENABLED", "1")
+	t.Setenv("GOOS", "plan9")
+	out := filepath.Join(t.TempDir(), "bootstrap")
+	if err := lambdahost.Build(t.Context(), ".", "./testdata/echo", out); err != nil {
+		t.Fatal(err)
+	}
+	info, err := buildinfo.ReadFile(out)
+	if err != nil {
+		t.Fatal(err)
+	}
+	got := map[string]string{}
+	for _, setting := range info.Settings {
+		got[setting.Key] = setting.Value
+	}
+	for key, want := range map[string]string{
+		"CGO_ENABLED": "0", "GOOS": runtime.GOOS, "-tags": "lambda.norpc", "-trimpath": "true",
+	} {
+		if got[key] != want {
+			t.Errorf("%s is %q, want %q", key, got[key], want)
+		}
 	}
 }
 
