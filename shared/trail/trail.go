@@ -6,7 +6,9 @@ package trail
 
 import (
 	"context"
+	"fmt"
 	"log/slog"
+	"time"
 )
 
 // Phase says on which side of the change an entry stands.
@@ -43,10 +45,13 @@ type Trail interface {
 	Record(context.Context, Entry) error
 }
 
-// Log is a trail in the structured log.
+// Log is a trail in the structured log, nil for the default one. Entries are
+// written whatever level the log is set to: a level is for people who read too
+// much, and an entry left out would be a change without one.
 type Log struct{ Logger *slog.Logger }
 
-// Record implements [Trail]. A log has no way to say that it failed.
+// Record implements [Trail]. Unlike the logger's own methods it returns the
+// error of a handler that could not write.
 func (l Log) Record(ctx context.Context, e Entry) error {
 	level := slog.LevelInfo
 	attrs := []slog.Attr{
@@ -71,6 +76,14 @@ func (l Log) Record(ctx context.Context, e Entry) error {
 		}
 		attrs = append(attrs, slog.String("outcome", outcome))
 	}
-	l.Logger.LogAttrs(ctx, level, "trail", attrs...)
+	logger := l.Logger
+	if logger == nil {
+		logger = slog.Default()
+	}
+	record := slog.NewRecord(time.Now(), level, "trail", 0)
+	record.AddAttrs(attrs...)
+	if err := logger.Handler().Handle(ctx, record); err != nil {
+		return fmt.Errorf("writing the trail to the log: %w", err)
+	}
 	return nil
 }
