@@ -59,7 +59,8 @@ func (p Policy) Validate() error {
 		fault("secret lifetime %v must be whole days, at least two", p.Lifetime)
 	case p.Lifetime > databricks.MaxLifetime:
 		fault("secret lifetime %v is over Databricks' maximum of 730 days", p.Lifetime)
-	case p.Interval > 0 && p.Grace > 0 && p.Lifetime < p.Interval+p.Grace+ExpiryMargin+day:
+	// Subtracted from the lifetime, which is bounded: a sum could overflow.
+	case p.Interval > 0 && p.Grace > 0 && p.Interval > p.Lifetime-ExpiryMargin-day-p.Grace:
 		fault("secret lifetime %v must exceed rotation interval %v and grace period %v together by two days, or a credential could expire before its successor is in use",
 			p.Lifetime, p.Interval, p.Grace)
 	}
