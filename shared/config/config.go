@@ -56,7 +56,7 @@ func LoadRotate(getenv func(string) string) (Rotate, error) {
 		LogLevel:  e.level("AWS_LAMBDA_LOG_LEVEL"),
 	}
 	switch {
-	case c.ClientID == "" && c.SecretARN == "" && len(e.faults) == 0:
+	case c.ClientID == "" && c.SecretARN == "":
 		e.fault("ROTATOR_CLIENT_ID", "or ROTATOR_SECRET_ARN must say who the rotator is")
 	case c.ClientID != "" && c.SecretARN != "":
 		e.fault("ROTATOR_CLIENT_ID", "and ROTATOR_SECRET_ARN exclude each other")
@@ -97,7 +97,6 @@ func (e *env) match(name string, pattern *regexp.Regexp, what string) string {
 	value := e.getenv(name)
 	if value != "" && !pattern.MatchString(value) {
 		e.fault(name, "must be "+what)
-		return ""
 	}
 	return value
 }

@@ -1,0 +1,152 @@
+package config_test
+
+import (
+	"log/slog"
+	"maps"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+
+	"databricks-credential-rotation/shared/config"
+	"databricks-credential-rotation/shared/policy"
+)
+
+const (
+	clientID  = "0c5e3a1f-7d24-4c8e-9b6a-1f2e3d4c5b6a"
+	audience  = "6d1c2a4e-9f30-4b57-8f0e-2b7c51d8a930"
+	secretARN = "arn:aws:secretsmanager:eu-central-1:123456789012:secret:rotator-AbCdEf"
+)
+
+// environment is the least that a function needs.
+func environment() map[string]string {
+	return map[string]string{"ROTATOR_CLIENT_ID": clientID, "ROTATOR_AUDIENCE": audience}
+}
+
+func load(env map[string]string) (config.Rotate, error) {
+	return config.LoadRotate(func(name string) string { return env[name] })
+}
+
+func TestDefaults(t *testing.T) {
+	got, err := load(environment())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got.ClientID != clientID || got.Audience != audience || got.SecretARN != "" || got.LogLevel != slog.LevelInfo {
+		t.Errorf("%+v", got)
+	}
+	if diff := cmp.Diff(policy.Default(), got.Policy); diff != "" {
+		t.Errorf("policy (-default +got):\n%s", diff)
+	}
+	for host, allowed := range map[string]bool{
+		"https://accounts.cloud.databricks.com": true,
+		"https://dbc-1a2b.cloud.databricks.com": true,
+		"http://127.0.0.1:8080":                 false,
+		"https://example.com":                   false,
+	} {
+		if err := got.Hosts.Check(host); (err == nil) != allowed {
+			t.Errorf("%s: %v, allowed should be %v", host, err, allowed)
+		}
+	}
+}
+
+func TestEachVariable(t *testing.T) {
+	tests := []struct {
+		set   map[string]string // "" takes a variable out
+		check func(config.Rotate) bool
+	}{
+		{map[string]string{"ROTATOR_CLIENT_ID": "", "ROTATOR_AUDIENCE": "", "ROTATOR_SECRET_ARN": secretARN}, func(c config.Rotate) bool { return c.SecretARN == secretARN && c.ClientID == "" }},
+		{map[string]string{"ROTATOR_CLIENT_ID": "", "ROTATOR_SECRET_ARN": strings.Replace(secretARN, "aws", "aws-us-gov", 1)}, func(c config.Rotate) bool { return c.SecretARN != "" }},
+		{map[string]string{"ROTATOR_AUDIENCE": "another"}, func(c config.Rotate) bool { return c.Audience == "another" }},
+		{map[string]string{"DATABRICKS_HOSTS": "http://127.0.0.1:*"}, func(c config.Rotate) bool { return c.Hosts.Check("http://127.0.0.1:80") == nil }},
+		{map[string]string{"DATABRICKS_HOSTS": "https://one.example.com"}, func(c config.Rotate) bool {
+			return c.Hosts.Check("https://dbc-1a2b.cloud.databricks.com") != nil
+		}},
+		{map[string]string{"ROTATION_INTERVAL": "168h"}, func(c config.Rotate) bool { return c.Policy.Interval == 168*time.Hour }},
+		{map[string]string{"GRACE_PERIOD": "48h"}, func(c config.Rotate) bool { return c.Policy.Grace == 48*time.Hour }},
+		{map[string]string{"SECRET_LIFETIME": "2400h"}, func(c config.Rotate) bool { return c.Policy.Lifetime == 2400*time.Hour }},
+		{map[string]string{"AWS_LAMBDA_LOG_LEVEL": "TRACE"}, func(c config.Rotate) bool { return c.LogLevel == slog.LevelDebug }},
+		{map[string]string{"AWS_LAMBDA_LOG_LEVEL": "DEBUG"}, func(c config.Rotate) bool { return c.LogLevel == slog.LevelDebug }},
+		{map[string]string{"AWS_LAMBDA_LOG_LEVEL": "INFO"}, func(c config.Rotate) bool { return c.LogLevel == slog.LevelInfo }},
+		{map[string]string{"AWS_LAMBDA_LOG_LEVEL": "WARN"}, func(c config.Rotate) bool { return c.LogLevel == slog.LevelWarn }},
+		{map[string]string{"AWS_LAMBDA_LOG_LEVEL": "ERROR"}, func(c config.Rotate) bool { return c.LogLevel == slog.LevelError }},
+		{map[string]string{"AWS_LAMBDA_LOG_LEVEL": "FATAL"}, func(c config.Rotate) bool { return c.LogLevel == slog.LevelError }},
+	}
+	for _, test := range tests {
+		env := environment()
+		maps.Copy(env, test.set)
+		got, err := load(env)
+		if err != nil || !test.check(got) {
+			t.Errorf("%v gives %+v, %v", test.set, got, err)
+		}
+	}
+}
+
+func TestFaults(t *testing.T) {
+	tests := map[string]struct {
+		set  map[string]string
+		want []string // the beginning of each fault
+	}{
+		"no identity": {
+			map[string]string{"ROTATOR_CLIENT_ID": "", "ROTATOR_AUDIENCE": ""},
+			[]string{"ROTATOR_CLIENT_ID or ROTATOR_SECRET_ARN"},
+		},
+		"two identities":     {map[string]string{"ROTATOR_SECRET_ARN": secretARN}, []string{"ROTATOR_CLIENT_ID and ROTATOR_SECRET_ARN exclude each other"}},
+		"client id":          {map[string]string{"ROTATOR_CLIENT_ID": strings.ToUpper(clientID)}, []string{"ROTATOR_CLIENT_ID must be"}},
+		"secret's ARN":       {map[string]string{"ROTATOR_CLIENT_ID": "", "ROTATOR_SECRET_ARN": "rotator"}, []string{"ROTATOR_SECRET_ARN must be"}},
+		"no audience":        {map[string]string{"ROTATOR_AUDIENCE": ""}, []string{"ROTATOR_AUDIENCE is missing"}},
+		"hosts":              {map[string]string{"DATABRICKS_HOSTS": "https://*"}, []string{"DATABRICKS_HOSTS host pattern"}},
+		"interval":           {map[string]string{"ROTATION_INTERVAL": "30d"}, []string{"ROTATION_INTERVAL must be a duration"}},
+		"grace":              {map[string]string{"GRACE_PERIOD": "a day"}, []string{"GRACE_PERIOD must be a duration"}},
+		"lifetime":           {map[string]string{"SECRET_LIFETIME": "90"}, []string{"SECRET_LIFETIME must be a duration"}},
+		"a policy too tight": {map[string]string{"SECRET_LIFETIME": "720h"}, []string{"secret lifetime 720h0m0s must exceed"}},
+		"everything": {
+			map[string]string{
+				"ROTATOR_CLIENT_ID": "x", "ROTATOR_SECRET_ARN": "x", "DATABRICKS_HOSTS": "x",
+				"ROTATION_INTERVAL": "x", "GRACE_PERIOD": "-1h", "SECRET_LIFETIME": "1h",
+			},
+			[]string{
+				"ROTATOR_CLIENT_ID must be", "ROTATOR_SECRET_ARN must be", "ROTATOR_CLIENT_ID and ROTATOR_SECRET_ARN exclude",
+				"DATABRICKS_HOSTS", "ROTATION_INTERVAL", "grace period -1h0m0s", "secret lifetime 1h0m0s",
+			},
+		},
+		"client id and audience": {
+			map[string]string{"ROTATOR_CLIENT_ID": "x", "ROTATOR_AUDIENCE": ""},
+			[]string{"ROTATOR_CLIENT_ID must be", "ROTATOR_AUDIENCE is missing"},
+		},
+	}
+	for name, test := range tests {
+		t.Run(name, func(t *testing.T) {
+			env := environment()
+			maps.Copy(env, test.set)
+			got, err := load(env)
+			if err == nil {
+				t.Fatal("no error")
+			}
+			if got.ClientID != "" || got.Hosts != nil || got.Policy != (policy.Policy{}) {
+				t.Errorf("something came with the error: %+v", got)
+			}
+			faults := strings.Split(strings.TrimPrefix(err.Error(), "configuration: "), "\n")
+			if len(faults) != len(test.want) {
+				t.Fatalf("faults:\n%v\nwant %d", err, len(test.want))
+			}
+			for i, want := range test.want {
+				if !strings.HasPrefix(faults[i], want) {
+					t.Errorf("fault %q, want %q…", faults[i], want)
+				}
+			}
+		})
+	}
+}
+
+func TestReadsTheProcessEnvironment(t *testing.T) {
+	for _, name := range []string{"ROTATOR_SECRET_ARN", "DATABRICKS_HOSTS", "ROTATION_INTERVAL", "GRACE_PERIOD", "SECRET_LIFETIME", "AWS_LAMBDA_LOG_LEVEL"} {
+		t.Setenv(name, "")
+	}
+	t.Setenv("ROTATOR_CLIENT_ID", clientID)
+	t.Setenv("ROTATOR_AUDIENCE", audience)
+	if got, err := config.LoadRotate(nil); err != nil || got.ClientID != clientID {
+		t.Errorf("%+v, %v", got, err)
+	}
+}
