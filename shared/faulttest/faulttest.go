@@ -9,8 +9,10 @@
 package faulttest
 
 import (
+	"bytes"
 	"context"
 	"fmt"
+	"io"
 	"net/http"
 	"sync"
 	"time"
@@ -187,9 +189,15 @@ func (i *Injector) Serve(w http.ResponseWriter, r *http.Request, call Call, thro
 	case ServerError:
 		http.Error(w, `{"message":"internal error","error_code":"INTERNAL_ERROR"}`, http.StatusInternalServerError)
 	case Timeout:
+		_, _ = receive(r)
 		<-r.Context().Done()
 		panic(http.ErrAbortHandler)
 	case Slow:
+		body, err := receive(r)
+		if err != nil {
+			panic(http.ErrAbortHandler)
+		}
+		r.Body = body
 		select {
 		case <-time.After(fault.Delay):
 		case <-r.Context().Done():
@@ -212,6 +220,13 @@ func (i *Injector) Serve(w http.ResponseWriter, r *http.Request, call Call, thro
 	default:
 		next.ServeHTTP(w, r)
 	}
+}
+
+// receive reads a request to its end. Before that, net/http does not notice
+// that the caller has gone.
+func receive(r *http.Request) (io.ReadCloser, error) {
+	body, err := io.ReadAll(r.Body)
+	return io.NopCloser(bytes.NewReader(body)), err
 }
 
 func (i *Injector) record(call Call) (_ Call, _ Fault, before, after, kill func(Call)) {
