@@ -13,6 +13,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"slices"
 	"sync"
 	"time"
 
@@ -198,13 +199,26 @@ func (r *run) read(ctx context.Context, id string) (managedsecret.Secret, Versio
 	if err != nil {
 		return s, Version{}, err
 	}
-	v, err := r.Store.CurrentVersion(ctx, s.ARN)
+	holder := s.Holder(managedsecret.Current)
+	if holder == "" {
+		return s, Version{}, errors.New("the secret has no AWSCURRENT version: put its registration there")
+	}
+	// By its id, not by its label: the two answers then cannot be of different
+	// moments.
+	v, err := r.Store.Version(ctx, s.ARN, holder)
 	if err != nil {
 		return s, Version{}, err
+	}
+	if !slices.Contains(v.Labels, managedsecret.Current) {
+		return s, Version{}, errDisagree
 	}
 	current, err := r.parseCurrent(v)
 	return s, current, err
 }
+
+// errDisagree means that what was read is of different moments. Nothing may be
+// concluded from it.
+var errDisagree = errors.New("Secrets Manager's answers disagree about which version is current; the next run will read them again")
 
 // observe asks Databricks, makes the plan, and reads more for as long as the
 // plan needs it.
@@ -320,8 +334,8 @@ func (r *run) readVersions(ctx context.Context, o *Observation) error {
 	recorded := map[string]string{}
 	for _, v := range versions {
 		full, err := r.Store.Version(ctx, s.ARN, v.ID)
-		if errors.Is(err, managedsecret.ErrNotFound) {
-			continue // made without a value, or just dropped
+		if errors.Is(err, managedsecret.ErrNotFound) && v.ID != s.Holder(managedsecret.Current) && v.ID != s.Holder(managedsecret.Previous) {
+			continue // made without a value by a rotation, or just dropped
 		}
 		if err != nil {
 			return err
@@ -338,6 +352,9 @@ func (r *run) readVersions(ctx context.Context, o *Observation) error {
 				return err
 			}
 		}
+	}
+	if o.Current.ID != s.Holder(managedsecret.Current) {
+		return errDisagree
 	}
 	o.Secret, o.Versions, o.Recorded = s, versions, recorded
 	return nil

@@ -217,6 +217,7 @@ func MakePlan(p policy.Policy, o Observation) Plan {
 		predecessors[pred.OAuthSecretID] = pred
 	}
 	var inGrace []string
+	var inFlight time.Time // when a secret that a run may still hold was issued
 	for _, s := range o.Listed {
 		pred, isPredecessor := predecessors[s.ID]
 		versionID, isRecorded := o.Recorded[s.ID]
@@ -251,6 +252,7 @@ func MakePlan(p policy.Policy, o Observation) Plan {
 		case o.Now.Sub(s.CreateTime) >= orphanAge:
 			plan.Retire = append(plan.Retire, Retirement{s.ID, "a run that died issued it and no version records it"})
 		default:
+			inFlight = s.CreateTime
 			inGrace = append(inGrace, s.ID+", just issued")
 		}
 	}
@@ -285,7 +287,14 @@ func MakePlan(p policy.Policy, o Observation) Plan {
 		return plan
 	}
 	if len(live)-len(plan.Retire) >= databricks.MaxSecrets {
-		plan.Block = &Block{Full, o.fullMessage(inGrace, plan.Foreign)}
+		switch {
+		case inFlight.IsZero():
+			plan.Block = &Block{Full, o.fullMessage(inGrace, plan.Foreign)}
+		case reason == Dead || reason == Forced:
+			plan.Block = &Block{InProgress, fmt.Sprintf("%s; the one just issued is stored or deleted by %s, so try again after that",
+				o.fullMessage(inGrace, plan.Foreign), inFlight.Add(orphanAge).UTC().Format(time.RFC3339))}
+		}
+		// Otherwise a later sweep finds room.
 		return plan
 	}
 	next := c.Successor(func(id string) bool { _, ok := live[id]; return ok && !retires(plan.Retire, id) })

@@ -1,0 +1,302 @@
+package rotation_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/http"
+	"slices"
+	"sync/atomic"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/aws/aws-sdk-go-v2/service/secretsmanager"
+
+	"databricks-credential-rotation/functions/rotate/rotation"
+	"databricks-credential-rotation/shared/estatetest"
+	"databricks-credential-rotation/shared/faulttest"
+	"databricks-credential-rotation/shared/managedsecret"
+)
+
+// The crash matrix: for each door, for each call that a rotation makes, for
+// each way in which that call can fail. The calls are recorded from a run
+// without faults, not listed by hand. After the fault, runs are repeated until
+// they are quiet, while a consumer looks between any two calls.
+
+// errDead is what a dead process's code sees: it can do nothing any more.
+var errDead = errors.New("process killed")
+
+// process is one Lambda instance: its own clients, and an end.
+type process struct {
+	dead atomic.Bool
+	ctx  context.Context
+	end  context.CancelFunc
+}
+
+func newProcess(ctx context.Context) *process {
+	p := &process{}
+	p.ctx, p.end = context.WithTimeout(ctx, 15*time.Minute)
+	return p
+}
+
+func (p *process) kill() {
+	p.dead.Store(true)
+	p.end()
+}
+
+// RoundTripper that ends with its process.
+type mortal struct {
+	process *process
+	next    http.RoundTripper
+}
+
+func (m mortal) RoundTrip(r *http.Request) (*http.Response, error) {
+	if m.process.dead.Load() {
+		return nil, errDead
+	}
+	resp, err := m.next.RoundTrip(r)
+	if m.process.dead.Load() {
+		return nil, errDead // the reply reaches nobody
+	}
+	return resp, err
+}
+
+// start makes an engine that runs in a process of its own.
+func (w *world) start() *process {
+	p := newProcess(w.t.Context())
+	w.engine = w.newEngine()
+	w.engine.Databricks = w.Client(mortal{p, w.Databricks.Transport()})
+	w.engine.Store = managedsecret.Store{API: w.SecretsManager("rotate", func(o *secretsmanager.Options) {
+		o.HTTPClient = &http.Client{Transport: mortal{p, w.AWS.Transport()}}
+	})}
+	kill := func(faulttest.Call) { p.kill() }
+	w.Databricks.Faults().OnKill(kill)
+	w.AWS.Faults().OnKill(kill)
+	return p
+}
+
+// scenario is a secret in a state in which a run has something to do.
+type scenario struct {
+	name    string
+	prepare func(w *world) *estatetest.Managed
+}
+
+var scenarios = []scenario{
+	{"due with a predecessor to retire", func(w *world) *estatetest.Managed {
+		m := w.register(estatetest.Registration{Name: "etl", AccountLevel: true})
+		w.sweep("")
+		time.Sleep(w.policy.Interval)
+		w.sweep("")
+		time.Sleep(w.policy.Interval)
+		return m
+	}},
+	{"scoped, due", func(w *world) *estatetest.Managed {
+		m := w.register(estatetest.Registration{Name: "etl", AccountLevel: true, Scopes: []string{"jobs", "sql"}})
+		w.sweep("")
+		time.Sleep(w.policy.Interval)
+		return m
+	}},
+	{"fresh at workspace level", func(w *world) *estatetest.Managed {
+		return w.register(estatetest.Registration{Name: "etl", Fresh: true, Bare: true})
+	}},
+	{"registered by a person", func(w *world) *estatetest.Managed {
+		return w.register(estatetest.Registration{Name: "etl", Bare: true})
+	}},
+	{"full but for one", func(w *world) *estatetest.Managed {
+		m := w.register(estatetest.Registration{Name: "etl", AccountLevel: true})
+		w.sweep("")
+		time.Sleep(w.policy.Grace + time.Hour)
+		w.sweep("")
+		for range 3 {
+			w.MakeByHand(m, 365*day)
+		}
+		time.Sleep(w.policy.Interval)
+		return m
+	}},
+}
+
+// door is a way in.
+type door struct {
+	name string
+	run  func(w *world, ctx context.Context, m *estatetest.Managed) error
+	// again is what comes after a failure by this door, if it is more than the
+	// next sweep.
+	again func(w *world, m *estatetest.Managed) error
+}
+
+var doors = []door{
+	{"sweep", func(w *world, ctx context.Context, _ *estatetest.Managed) error {
+		_, err := w.engine.Sweep(ctx, false, false)
+		return err
+	}, nil},
+	{"reconcile", func(w *world, ctx context.Context, _ *estatetest.Managed) error {
+		_, err := w.engine.Sweep(ctx, true, false)
+		return err
+	}, nil},
+	{"direct", func(w *world, ctx context.Context, m *estatetest.Managed) error {
+		_, err := w.engine.Handle(ctx, []byte(`{"action":"rotate","secrets":["`+m.Name+`"],"force":true}`))
+		return err
+	}, nil},
+	{"protocol", rotateByProtocol, func(w *world, m *estatetest.Managed) error {
+		return rotateByProtocol(w, w.start().ctx, m)
+	}},
+}
+
+func rotateByProtocol(w *world, ctx context.Context, m *estatetest.Managed) error {
+	for _, step := range []rotation.Step{rotation.CreateSecret, rotation.SetSecret, rotation.TestSecret, rotation.FinishSecret} {
+		err := w.engine.RunStep(ctx, rotation.StepRequest{Step: step, SecretID: m.ARN, Token: stepToken})
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// faultsOf are the ways in which a call can fail, once or for as long as the
+// run lasts.
+func faultsOf(c faulttest.Call) []faulttest.Fault {
+	var faults []faulttest.Fault
+	for _, kind := range []faulttest.Kind{faulttest.RequestLost, faulttest.ReplyLost, faulttest.Throttled, faulttest.ServerError, faulttest.Timeout} {
+		faults = append(faults, faulttest.Fault{Kind: kind}, faulttest.Fault{Kind: kind, Times: faulttest.Forever})
+	}
+	faults = append(faults, faulttest.Fault{Kind: faulttest.Throttled, RetryAfter: 2 * time.Second},
+		faulttest.Fault{Kind: faulttest.Kill}, faulttest.Fault{Kind: faulttest.KillAfter})
+	if c.Read {
+		faults = append(faults, faulttest.Fault{Kind: faulttest.StaleRead}, faulttest.Fault{Kind: faulttest.StaleRead, Times: faulttest.Forever})
+	}
+	for i := range faults {
+		faults[i].Op = c.Op
+	}
+	return faults
+}
+
+// crashCase is one cell of the matrix.
+type crashCase struct {
+	scenario scenario
+	door     door
+	service  string
+	call     faulttest.Call
+	fault    faulttest.Fault
+}
+
+func (c crashCase) String() string {
+	times := "once"
+	if c.fault.Times == faulttest.Forever {
+		times = "for good"
+	}
+	return fmt.Sprintf("%s, %s, %s #%d %v %s", c.door.name, c.scenario.name, c.call.Op, c.fault.Skip+1, c.fault.Kind, times)
+}
+
+// crashCases records the calls of an undisturbed run and crosses them with
+// the faults.
+func crashCases(t *testing.T) []crashCase {
+	var cases []crashCase
+	for _, s := range scenarios {
+		for _, d := range doors {
+			inWorld(t, func(w *world) {
+				m := s.prepare(w)
+				w.resetCalls()
+				if err := d.run(w, w.t.Context(), m); err != nil {
+					t.Fatalf("%s, %s: %v", d.name, s.name, err)
+				}
+				for service, calls := range map[string][]faulttest.Call{"databricks": w.Databricks.Faults().Calls(), "aws": w.AWS.Faults().Calls()} {
+					seen := map[string]int{}
+					for _, call := range calls {
+						for _, fault := range faultsOf(call) {
+							fault.Skip = seen[call.Op]
+							cases = append(cases, crashCase{s, d, service, call, fault})
+						}
+						seen[call.Op]++
+					}
+				}
+			})
+		}
+	}
+	return cases
+}
+
+func TestCrashMatrix(t *testing.T) {
+	cases := crashCases(t)
+	if testing.Short() {
+		cases = slices.DeleteFunc(cases, func(c crashCase) bool { return c.fault.Times == faulttest.Forever })
+	}
+	violations := 0
+	for _, c := range cases {
+		synctest.Test(t, func(t *testing.T) {
+			for _, v := range runCrashCase(t, c) {
+				violations++
+				t.Errorf("%v: %v", c, v)
+			}
+		})
+		if violations > 20 {
+			t.Fatal("too many violations; the rest is not run")
+		}
+	}
+	t.Logf("crash matrix: %d cases, %d violations", len(cases), violations)
+	if len(cases) < 300 {
+		t.Errorf("only %d cases: the recording found too few calls", len(cases))
+	}
+}
+
+func runCrashCase(t *testing.T, c crashCase) []estatetest.Violation {
+	w := newWorld(t, estatetest.Config{Seed: 1})
+	m := c.scenario.prepare(w)
+
+	var found []estatetest.Violation
+	p := w.start()
+	injector := w.Databricks.Faults()
+	if c.service == "aws" {
+		injector = w.AWS.Faults()
+	}
+	injector.Add(c.fault)
+	if err := c.door.run(w, p.ctx, m); err != nil {
+		w.log.WriteString(err.Error() + "\n")
+	}
+	p.end()
+	w.Databricks.Faults().Clear()
+	w.AWS.Faults().Clear()
+
+	// Until quiet: the door's own repetition, and sweeps every ten minutes.
+	if c.door.again != nil {
+		if err := c.door.again(w, m); err != nil {
+			w.log.WriteString(err.Error() + "\n")
+		}
+	}
+	for range 6 {
+		time.Sleep(10 * time.Minute)
+		p := w.start()
+		if _, err := w.engine.Sweep(p.ctx, false, false); err != nil {
+			found = append(found, estatetest.Violation{Invariant: 8, Secret: m.Name, What: "a later sweep fails: " + err.Error()})
+		}
+		p.end()
+	}
+	// And what the passing of time settles: pending versions go stale after
+	// 25 hours, grace ends, the reconcile comes round.
+	for range 4 {
+		time.Sleep(25 * time.Hour)
+		p := w.start()
+		if _, err := w.engine.Sweep(p.ctx, true, false); err != nil {
+			found = append(found, estatetest.Violation{Invariant: 8, Secret: m.Name, What: "a later reconcile fails: " + err.Error()})
+		}
+		p.end()
+	}
+	found = append(found, w.Settled(w.policy.Grace)...)
+	found = append(found, w.found...)
+	w.resetCalls()
+	p = w.start()
+	if _, err := w.engine.Sweep(p.ctx, true, false); err != nil {
+		found = append(found, estatetest.Violation{Invariant: 8, Secret: m.Name, What: "the last reconcile fails: " + err.Error()})
+	}
+	p.end()
+	if changes := w.changes(); len(changes) > 0 {
+		found = append(found, estatetest.Violation{Invariant: 8, Secret: m.Name, What: fmt.Sprintf("the last reconcile still changes something: %v", changes)})
+	}
+	if n := len(w.ids(m)); n > 4 {
+		found = append(found, estatetest.Violation{Invariant: 3, Secret: m.Name, What: fmt.Sprintf("%d OAuth secrets are left at rest", n)})
+	}
+	if n := w.Leaks(w.log.String()); n > 0 {
+		found = append(found, estatetest.Violation{Invariant: 6, Secret: m.Name, What: fmt.Sprintf("%d secrets are in the log", n)})
+	}
+	return found
+}

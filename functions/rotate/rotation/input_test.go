@@ -1,0 +1,151 @@
+package rotation_test
+
+import (
+	"strconv"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/service/secretsmanager"
+	"github.com/google/go-cmp/cmp"
+
+	"databricks-credential-rotation/shared/credential"
+	"databricks-credential-rotation/shared/databrickstest"
+	"databricks-credential-rotation/shared/estatetest"
+	"databricks-credential-rotation/shared/managedsecret"
+)
+
+// Bad input is one clear error that names the secret and the field; nothing
+// changes, and the others are rotated all the same.
+func TestBadInput(t *testing.T) {
+	for name, test := range map[string]struct {
+		spoil func(w *world, m *estatetest.Managed)
+		want  []string
+	}{
+		"not JSON": {
+			func(w *world, m *estatetest.Managed) { w.put(m, "password") },
+			[]string{"bad: ", "is malformed: the value is not a JSON object"},
+		},
+		"no host": {
+			func(w *world, m *estatetest.Managed) { w.edit(m, credential.KeyHost, "") },
+			[]string{"bad: ", "DATABRICKS_HOST is missing"},
+		},
+		"http": {
+			func(w *world, m *estatetest.Managed) {
+				w.edit(m, credential.KeyHost, strings.Replace(m.Host.URL, "https", "http", 1))
+			},
+			[]string{"bad: ", "DATABRICKS_HOST: host refused: it must begin with https://"},
+		},
+		"a host of somebody else": {
+			func(w *world, m *estatetest.Managed) { w.edit(m, credential.KeyHost, "https://evil.example.com") },
+			[]string{"bad: ", "DATABRICKS_HOST: host refused: evil.example.com is not among the allowed hosts"},
+		},
+		"no client id": {
+			func(w *world, m *estatetest.Managed) { w.edit(m, credential.KeyClientID, "") },
+			[]string{"bad: ", "DATABRICKS_CLIENT_ID is missing"},
+		},
+		"a number for a string": {
+			func(w *world, m *estatetest.Managed) {
+				w.put(m, `{"DATABRICKS_HOST":"`+m.Host.URL+`","DATABRICKS_CLIENT_ID":7}`)
+			},
+			[]string{"bad: ", "DATABRICKS_CLIENT_ID must be a string"},
+		},
+		"two faults at once": {
+			func(w *world, m *estatetest.Managed) {
+				w.put(m, `{"DATABRICKS_HOST":"ftp://x","DATABRICKS_CLIENT_ID":"x","ROTATION_EXPIRES_AT":"soon"}`)
+			},
+			[]string{"DATABRICKS_HOST must begin with https://", "DATABRICKS_CLIENT_ID must be", "ROTATION_EXPIRES_AT must be a time"},
+		},
+		"a principal that does not exist": {
+			func(w *world, m *estatetest.Managed) { w.edit(m, credential.KeyServicePrincipalID, "4040404") },
+			[]string{"bad: ", "the service principal that ROTATION_SERVICE_PRINCIPAL_ID names does not exist"},
+		},
+		"a client id that does not exist": {
+			func(w *world, m *estatetest.Managed) {
+				w.edit(m, credential.KeyClientID, "00000000-0000-0000-0000-000000000000")
+				w.edit(m, credential.KeyServicePrincipalID, "")
+			},
+			[]string{"bad: ", "the service principal that DATABRICKS_CLIENT_ID names does not exist", "00000000-0000-0000-0000-000000000000"},
+		},
+		"client id and principal disagree": {
+			func(w *world, m *estatetest.Managed) {
+				other := w.Databricks.AddPrincipal(databrickstest.PrincipalSpec{DisplayName: "other"})
+				w.Databricks.Assign(other.ID, w.Workspace, false)
+				w.Databricks.GrantManager(w.Rotator.ID, other.ID)
+				w.edit(m, credential.KeyServicePrincipalID, strconv.FormatInt(other.ID, 10))
+			},
+			[]string{"bad: ", "DATABRICKS_CLIENT_ID and ROTATION_SERVICE_PRINCIPAL_ID disagree"},
+		},
+		"a client id of another principal": {
+			func(w *world, m *estatetest.Managed) {
+				other := w.Databricks.AddPrincipal(databrickstest.PrincipalSpec{DisplayName: "other"})
+				w.edit(m, credential.KeyClientID, other.ApplicationID)
+			},
+			[]string{"bad: ", "DATABRICKS_CLIENT_ID and ROTATION_SERVICE_PRINCIPAL_ID disagree"},
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			inWorld(t, func(w *world) {
+				bad, good := w.register(estatetest.Registration{Name: "bad"}), w.register(estatetest.Registration{Name: "good"})
+				time.Sleep(w.policy.Interval)
+				test.spoil(w, bad)
+				versions, ids := w.AWS.Versions(bad.Name), w.ids(bad)
+				report := w.sweep(test.want[0])
+				for _, part := range test.want {
+					if !strings.Contains(report.Err().Error(), part) {
+						t.Errorf("error does not say %q:\n%v", part, report.Err())
+					}
+				}
+				if diff := cmp.Diff(versions, w.AWS.Versions(bad.Name)); diff != "" {
+					t.Errorf("versions changed:\n%s", diff)
+				}
+				if diff := cmp.Diff(ids, w.ids(bad)); diff != "" {
+					t.Errorf("OAuth secrets changed:\n%s", diff)
+				}
+				if c := w.current(good); c.OAuthSecretID == "" || len(w.ids(good)) != 2 {
+					t.Error("the good secret was not rotated")
+				}
+				w.check(onlyOf(w.Sample(w.policy.Grace), good))
+			})
+		})
+	}
+}
+
+func onlyOf(violations []estatetest.Violation, m *estatetest.Managed) (kept []estatetest.Violation) {
+	for _, v := range violations {
+		if v.Secret == m.Name {
+			kept = append(kept, v)
+		}
+	}
+	return kept
+}
+
+// What is named must be managed, in one place, and not on its way out.
+func TestUnmanaged(t *testing.T) {
+	inWorld(t, func(w *world) {
+		m := w.register(estatetest.Registration{Name: "etl"})
+		sm := w.SecretsManager("operator")
+		rotate := []byte(`{"action":"rotate","secrets":["etl"],"force":true}`)
+		versions := w.AWS.Versions(m.Name)
+
+		if _, err := sm.UntagResource(w.t.Context(), &secretsmanager.UntagResourceInput{SecretId: &m.Name, TagKeys: []string{managedsecret.TagKey}}); err != nil {
+			t.Fatal(err)
+		}
+		_, err := w.invoke(w.t.Context(), rotate)
+		w.checkErr(err, "etl: the secret is not managed: it lacks the tag databricks-rotation = managed")
+		w.checkErr(w.step(m, "createSecret", stepToken), "createSecret of etl: the secret is not managed")
+		if report := w.sweep(""); report.Secrets != 0 {
+			t.Error("a sweep looks at secrets without the tag")
+		}
+
+		if _, err := sm.DeleteSecret(w.t.Context(), &secretsmanager.DeleteSecretInput{SecretId: &m.Name, RecoveryWindowInDays: aws.Int64(7)}); err != nil {
+			t.Fatal(err)
+		}
+		_, err = w.invoke(w.t.Context(), []byte(`{"action":"rotate","secrets":["no-such-secret"]}`))
+		w.checkErr(err, "no-such-secret: describing the secret: ResourceNotFoundException")
+		if diff := cmp.Diff(versions, w.AWS.Versions(m.Name)); diff != "" {
+			t.Errorf("versions changed:\n%s", diff)
+		}
+	})
+}
