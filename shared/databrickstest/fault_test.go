@@ -45,7 +45,7 @@ func TestFaultsOnCreate(t *testing.T) {
 				w := newWorld(t, databrickstest.Config{})
 				bearer := w.asAdmin()
 				kills := 0
-				w.Faults().OnKill(func(faulttest.Call) { kills++ })
+				w.Faults().OnKill(func(context.Context, faulttest.Call) { kills++ })
 				w.Faults().Add(faulttest.Fault{
 					Op: databrickstest.OpAccountCreateSecret, Target: strconv.FormatInt(w.app.ID, 10),
 					Kind: test.kind, Delay: 3 * time.Second, RetryAfter: 6500 * time.Millisecond,

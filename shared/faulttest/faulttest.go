@@ -114,7 +114,7 @@ type Injector struct {
 	faults []*Fault
 	before func(Call)
 	after  func(Call)
-	kill   func(Call)
+	kill   func(context.Context, Call)
 }
 
 // Add plants a fault. Of several that match a call, the first planted wins.
@@ -158,8 +158,9 @@ func (i *Injector) OnCall(f, g func(Call)) {
 }
 
 // OnKill has f run for [Kill] and [KillAfter]; it stands for the death of the
-// calling process, which the simulator cannot bring about by itself.
-func (i *Injector) OnKill(f func(Call)) {
+// calling process, which the simulator cannot bring about by itself. The
+// context is the request's, by which a caller in memory can tell who it was.
+func (i *Injector) OnKill(f func(context.Context, Call)) {
 	i.mu.Lock()
 	defer i.mu.Unlock()
 	i.kill = f
@@ -208,13 +209,13 @@ func (i *Injector) Serve(w http.ResponseWriter, r *http.Request, call Call, thro
 		next.ServeHTTP(w, r.WithContext(context.WithValue(r.Context(), staleKey{}, true)))
 	case Kill:
 		if kill != nil {
-			kill(call)
+			kill(r.Context(), call)
 		}
 		panic(http.ErrAbortHandler)
 	case KillAfter:
 		next.ServeHTTP(discard{http.Header{}}, r)
 		if kill != nil {
-			kill(call)
+			kill(r.Context(), call)
 		}
 		panic(http.ErrAbortHandler)
 	default:
@@ -229,7 +230,7 @@ func receive(r *http.Request) (io.ReadCloser, error) {
 	return io.NopCloser(bytes.NewReader(body)), err
 }
 
-func (i *Injector) record(call Call) (_ Call, _ Fault, before, after, kill func(Call)) {
+func (i *Injector) record(call Call) (_ Call, _ Fault, before, after func(Call), kill func(context.Context, Call)) {
 	i.mu.Lock()
 	defer i.mu.Unlock()
 	call.Seq = len(i.calls) + 1

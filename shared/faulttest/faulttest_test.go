@@ -157,7 +157,7 @@ func TestKinds(t *testing.T) {
 						return ctx
 					}
 					killed, atKill := 0, 0
-					c.OnKill(func(faulttest.Call) { killed++; atKill = c.now() })
+					c.OnKill(func(context.Context, faulttest.Call) { killed++; atKill = c.now() })
 
 					plant()
 					got := do(ctx(), t, client, http.MethodPost, url)

@@ -29,9 +29,10 @@ var errDead = errors.New("process killed")
 
 // process is one Lambda instance: its own clients, and an end.
 type process struct {
-	dead atomic.Bool
-	ctx  context.Context
-	end  context.CancelFunc
+	engine *rotation.Engine
+	dead   atomic.Bool
+	ctx    context.Context
+	end    context.CancelFunc
 }
 
 func newProcess(ctx context.Context) *process {
@@ -55,22 +56,28 @@ func (m mortal) RoundTrip(r *http.Request) (*http.Response, error) {
 	if m.process.dead.Load() {
 		return nil, errDead
 	}
-	resp, err := m.next.RoundTrip(r)
+	resp, err := m.next.RoundTrip(r.WithContext(context.WithValue(r.Context(), processKey{}, m.process)))
 	if m.process.dead.Load() {
 		return nil, errDead // the reply reaches nobody
 	}
 	return resp, err
 }
 
+type processKey struct{}
+
 // start makes an engine that runs in a process of its own.
 func (w *world) start() *process {
 	p := newProcess(w.t.Context())
-	w.engine = w.newEngine()
-	w.engine.Databricks = w.Client(mortal{p, w.Databricks.Transport()})
-	w.engine.Store = managedsecret.Store{API: w.SecretsManager("rotate", func(o *secretsmanager.Options) {
+	p.engine = w.newEngine()
+	p.engine.Databricks = w.Client(mortal{p, w.Databricks.Transport()})
+	p.engine.Store = managedsecret.Store{API: w.SecretsManager("rotate", func(o *secretsmanager.Options) {
 		o.HTTPClient = &http.Client{Transport: mortal{p, w.AWS.Transport()}}
 	})}
-	kill := func(faulttest.Call) { p.kill() }
+	kill := func(ctx context.Context, _ faulttest.Call) {
+		if p, ok := ctx.Value(processKey{}).(*process); ok {
+			p.kill()
+		}
+	}
 	w.Databricks.Faults().OnKill(kill)
 	w.AWS.Faults().OnKill(kill)
 	return p
@@ -119,33 +126,32 @@ var scenarios = []scenario{
 // door is a way in.
 type door struct {
 	name string
-	run  func(w *world, ctx context.Context, m *estatetest.Managed) error
-	// again is what comes after a failure by this door, if it is more than the
-	// next sweep.
-	again func(w *world, m *estatetest.Managed) error
+	run  func(p *process, m *estatetest.Managed) error
+	// again tells that a failure is repeated by the door itself, not only
+	// mended by the next sweep.
+	again bool
 }
 
 var doors = []door{
-	{"sweep", func(w *world, ctx context.Context, _ *estatetest.Managed) error {
-		_, err := w.engine.Sweep(ctx, false, false)
-		return err
-	}, nil},
-	{"reconcile", func(w *world, ctx context.Context, _ *estatetest.Managed) error {
-		_, err := w.engine.Sweep(ctx, true, false)
-		return err
-	}, nil},
-	{"direct", func(w *world, ctx context.Context, m *estatetest.Managed) error {
-		_, err := w.engine.Handle(ctx, []byte(`{"action":"rotate","secrets":["`+m.Name+`"],"force":true}`))
-		return err
-	}, nil},
-	{"protocol", rotateByProtocol, func(w *world, m *estatetest.Managed) error {
-		return rotateByProtocol(w, w.start().ctx, m)
-	}},
+	{"sweep", func(p *process, _ *estatetest.Managed) error { return p.sweep(false) }, false},
+	{"reconcile", func(p *process, _ *estatetest.Managed) error { return p.sweep(true) }, false},
+	{"direct", func(p *process, m *estatetest.Managed) error { return p.rotate(m) }, false},
+	{"protocol", func(p *process, m *estatetest.Managed) error { return p.protocol(m, stepToken) }, true},
 }
 
-func rotateByProtocol(w *world, ctx context.Context, m *estatetest.Managed) error {
+func (p *process) sweep(check bool) error {
+	_, err := p.engine.Sweep(p.ctx, check, false)
+	return err
+}
+
+func (p *process) rotate(m *estatetest.Managed) error {
+	_, err := p.engine.Handle(p.ctx, []byte(`{"action":"rotate","secrets":["`+m.Name+`"],"force":true}`))
+	return err
+}
+
+func (p *process) protocol(m *estatetest.Managed, token string) error {
 	for _, step := range []rotation.Step{rotation.CreateSecret, rotation.SetSecret, rotation.TestSecret, rotation.FinishSecret} {
-		err := w.engine.RunStep(ctx, rotation.StepRequest{Step: step, SecretID: m.ARN, Token: stepToken})
+		err := p.engine.RunStep(p.ctx, rotation.StepRequest{Step: step, SecretID: m.ARN, Token: token})
 		if err != nil {
 			return err
 		}
@@ -197,7 +203,9 @@ func crashCases(t *testing.T) []crashCase {
 			inWorld(t, func(w *world) {
 				m := s.prepare(w)
 				w.resetCalls()
-				if err := d.run(w, w.t.Context(), m); err != nil {
+				p := w.start()
+				defer p.end()
+				if err := d.run(p, m); err != nil {
 					t.Fatalf("%s, %s: %v", d.name, s.name, err)
 				}
 				for service, calls := range map[string][]faulttest.Call{"databricks": w.Databricks.Faults().Calls(), "aws": w.AWS.Faults().Calls()} {
@@ -244,51 +252,38 @@ func runCrashCase(t *testing.T, c crashCase) []estatetest.Violation {
 	m := c.scenario.prepare(w)
 
 	var found []estatetest.Violation
-	p := w.start()
 	injector := w.Databricks.Faults()
 	if c.service == "aws" {
 		injector = w.AWS.Faults()
 	}
 	injector.Add(c.fault)
-	if err := c.door.run(w, p.ctx, m); err != nil {
-		w.log.WriteString(err.Error() + "\n")
-	}
-	p.end()
+	w.inProcess(func(p *process) error { return c.door.run(p, m) })
 	w.Databricks.Faults().Clear()
 	w.AWS.Faults().Clear()
 
 	// Until quiet: the door's own repetition, and sweeps every ten minutes.
-	if c.door.again != nil {
-		if err := c.door.again(w, m); err != nil {
-			w.log.WriteString(err.Error() + "\n")
+	quiet := func(what string, err error) {
+		if err != nil {
+			found = append(found, estatetest.Violation{Invariant: 8, Secret: m.Name, What: what + " fails: " + err.Error()})
 		}
+	}
+	if c.door.again {
+		w.inProcess(func(p *process) error { return c.door.run(p, m) })
 	}
 	for range 6 {
 		time.Sleep(10 * time.Minute)
-		p := w.start()
-		if _, err := w.engine.Sweep(p.ctx, false, false); err != nil {
-			found = append(found, estatetest.Violation{Invariant: 8, Secret: m.Name, What: "a later sweep fails: " + err.Error()})
-		}
-		p.end()
+		quiet("a later sweep", w.inProcess(func(p *process) error { return p.sweep(false) }))
 	}
 	// And what the passing of time settles: pending versions go stale after
 	// 25 hours, grace ends, the reconcile comes round.
 	for range 4 {
 		time.Sleep(25 * time.Hour)
-		p := w.start()
-		if _, err := w.engine.Sweep(p.ctx, true, false); err != nil {
-			found = append(found, estatetest.Violation{Invariant: 8, Secret: m.Name, What: "a later reconcile fails: " + err.Error()})
-		}
-		p.end()
+		quiet("a later reconcile", w.inProcess(func(p *process) error { return p.sweep(true) }))
 	}
 	found = append(found, w.Settled(w.policy.Grace)...)
 	found = append(found, w.found...)
 	w.resetCalls()
-	p = w.start()
-	if _, err := w.engine.Sweep(p.ctx, true, false); err != nil {
-		found = append(found, estatetest.Violation{Invariant: 8, Secret: m.Name, What: "the last reconcile fails: " + err.Error()})
-	}
-	p.end()
+	quiet("the last reconcile", w.inProcess(func(p *process) error { return p.sweep(true) }))
 	if changes := w.changes(); len(changes) > 0 {
 		found = append(found, estatetest.Violation{Invariant: 8, Secret: m.Name, What: fmt.Sprintf("the last reconcile still changes something: %v", changes)})
 	}
@@ -299,4 +294,15 @@ func runCrashCase(t *testing.T, c crashCase) []estatetest.Violation {
 		found = append(found, estatetest.Violation{Invariant: 6, Secret: m.Name, What: fmt.Sprintf("%d secrets are in the log", n)})
 	}
 	return found
+}
+
+// inProcess runs something in a new process, to its end or its death.
+func (w *world) inProcess(run func(*process) error) error {
+	p := w.start()
+	defer p.end()
+	err := run(p)
+	if err != nil {
+		w.log.WriteString(err.Error() + "\n")
+	}
+	return err
 }
