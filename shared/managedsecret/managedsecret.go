@@ -158,29 +158,39 @@ func (s Store) Describe(ctx context.Context, id string) (Secret, error) {
 func (s Store) CurrentVersions(ctx context.Context, arns []string) (map[string]Version, map[string]error) {
 	versions, errs := map[string]Version{}, map[string]error{}
 	for batch := range slices.Chunk(arns, batchSize) {
-		out, err := s.API.BatchGetSecretValue(ctx, &secretsmanager.BatchGetSecretValueInput{SecretIdList: batch})
-		if err != nil {
-			for _, arn := range batch {
-				errs[arn] = fmt.Errorf("reading AWSCURRENT: %w", reduce(err))
+		failed := s.readBatch(ctx, batch, versions, errs)
+		for _, arn := range batch {
+			if _, ok := versions[arn]; ok || errs[arn] != nil {
+				continue
 			}
-			continue
+			if failed == nil {
+				failed = fmt.Errorf("%w: the secret has no current version", ErrNotFound)
+			}
+			errs[arn] = fmt.Errorf("reading AWSCURRENT: %w", failed)
 		}
-		for _, entry := range out.SecretValues {
+	}
+	return versions, errs
+}
+
+// readBatch adds what one batch gives, or some of it and an error.
+func (s Store) readBatch(ctx context.Context, batch []string, versions map[string]Version, errs map[string]error) error {
+	pages := secretsmanager.NewBatchGetSecretValuePaginator(s.API, &secretsmanager.BatchGetSecretValueInput{SecretIdList: batch})
+	for pages.HasMorePages() {
+		page, err := pages.NextPage(ctx)
+		if err != nil {
+			return reduce(err)
+		}
+		for _, entry := range page.SecretValues {
 			versions[aws.ToString(entry.ARN)] = Version{
 				ID: aws.ToString(entry.VersionId), Labels: entry.VersionStages,
 				CreatedAt: aws.ToTime(entry.CreatedDate), Value: secret.New(aws.ToString(entry.SecretString)),
 			}
 		}
-		for _, entry := range out.Errors {
-			errs[aws.ToString(entry.SecretId)] = fmt.Errorf("reading AWSCURRENT: %s: %s", aws.ToString(entry.ErrorCode), aws.ToString(entry.Message))
-		}
-		for _, arn := range batch {
-			if _, ok := versions[arn]; !ok && errs[arn] == nil {
-				errs[arn] = fmt.Errorf("reading AWSCURRENT: %w: the secret has no current version", ErrNotFound)
-			}
+		for _, entry := range page.Errors {
+			errs[aws.ToString(entry.SecretId)] = fmt.Errorf("reading AWSCURRENT: %w", newError(aws.ToString(entry.ErrorCode), aws.ToString(entry.Message)))
 		}
 	}
-	return versions, errs
+	return nil
 }
 
 // CurrentVersion reads AWSCURRENT of one secret.
@@ -225,7 +235,9 @@ func (s Store) Versions(ctx context.Context, arn string) ([]Version, error) {
 }
 
 // MoveLabel moves a staging label from one version to another; an empty to
-// only removes it. It fails, and changes nothing, if from does not hold it.
+// only removes it. If from does not hold the label, nothing is changed, and
+// that is an error unless the label is already where it should be: then an
+// earlier attempt has moved it, whose reply was lost.
 func (s Store) MoveLabel(ctx context.Context, arn, label, from, to string) error {
 	in := &secretsmanager.UpdateSecretVersionStageInput{SecretId: &arn, VersionStage: &label}
 	if from != "" {
@@ -234,10 +246,17 @@ func (s Store) MoveLabel(ctx context.Context, arn, label, from, to string) error
 	if to != "" {
 		in.MoveToVersionId = &to
 	}
-	if _, err := s.API.UpdateSecretVersionStage(ctx, in); err != nil {
-		return fmt.Errorf("moving %s: %w", label, reduce(err))
+	_, err := s.API.UpdateSecretVersionStage(ctx, in)
+	if err == nil {
+		return nil
 	}
-	return nil
+	if now, describeErr := s.Describe(ctx, arn); describeErr == nil {
+		holder := now.Holder(label)
+		if to != "" && holder == to || to == "" && holder != from {
+			return nil
+		}
+	}
+	return fmt.Errorf("moving %s: %w", label, reduce(err))
 }
 
 func isManaged(tags []types.Tag) bool {
@@ -267,12 +286,18 @@ func (e *Error) Unwrap() error { return e.kind }
 func reduce(err error) error {
 	var api smithy.APIError
 	if !errors.As(err, &api) {
-		if errors.Is(err, context.DeadlineExceeded) || errors.Is(err, context.Canceled) {
-			return fmt.Errorf("no reply from Secrets Manager in time: %w", context.DeadlineExceeded)
+		for _, end := range []error{context.Canceled, context.DeadlineExceeded} {
+			if errors.Is(err, end) {
+				return fmt.Errorf("no reply from Secrets Manager in time: %w", end)
+			}
 		}
 		return errors.New("no reply from Secrets Manager")
 	}
-	e := &Error{Code: api.ErrorCode(), Message: api.ErrorMessage()}
+	return newError(api.ErrorCode(), api.ErrorMessage())
+}
+
+func newError(code, message string) *Error {
+	e := &Error{Code: code, Message: message}
 	switch e.Code {
 	case "ResourceNotFoundException":
 		e.kind = ErrNotFound
