@@ -1,0 +1,81 @@
+package stage
+
+import (
+	"fmt"
+
+	"github.com/aws/aws-sdk-go-v2/service/secretsmanager"
+
+	"databricks-credential-rotation/shared/awstest"
+	"databricks-credential-rotation/shared/databrickstest"
+)
+
+// pageSize is how many OAuth secrets Databricks lists in one page here. The
+// simulator's own default is two, which is for tests of paging; a principal's
+// five secrets fit into one page of any real list.
+const pageSize = 100
+
+// Clouds are the two simulated clouds, one clock, and who the rotator is in
+// them.
+type Clouds struct {
+	Clock      *Clock
+	Databricks *databrickstest.Server
+	AWS        *awstest.Server
+	// Analytics and Production are the account's workspaces.
+	Analytics, Production *databrickstest.Workspace
+	// Rotator is the rotator's service principal: account admin, and admin of
+	// both workspaces. It has no OAuth secret. It trusts the role
+	// [RotateRole] by a federation policy.
+	Rotator databrickstest.Principal
+}
+
+// openClouds starts both simulators on loopback.
+func openClouds(seed uint64) (Clouds, error) {
+	clock := &Clock{}
+	c := Clouds{
+		Clock:      clock,
+		Databricks: databrickstest.New(databrickstest.Config{Now: clock.Now, Seed: seed, PageSize: pageSize}),
+		AWS:        awstest.New(awstest.Config{Now: clock.Now, Seed: seed}),
+	}
+	c.Analytics = c.Databricks.AddWorkspace("analytics")
+	c.Production = c.Databricks.AddWorkspace("production")
+	if err := c.Databricks.Listen(); err != nil {
+		return c, fmt.Errorf("start the Databricks simulator: %w", err)
+	}
+	if err := c.AWS.Listen(); err != nil {
+		c.close()
+		return c, fmt.Errorf("start the AWS emulator: %w", err)
+	}
+	c.Rotator = c.Databricks.AddPrincipal(databrickstest.PrincipalSpec{DisplayName: "credential-rotator", AccountAdmin: true})
+	c.Databricks.Assign(c.Rotator.ID, c.Analytics, true)
+	c.Databricks.Assign(c.Rotator.ID, c.Production, true)
+	c.Databricks.AddFederationPolicy(c.Rotator.ID, databrickstest.FederationPolicy{
+		Issuer:    c.AWS.Issuer(),
+		Subject:   c.AWS.RoleARN(RotateRole),
+		Audiences: []string{c.Databricks.AccountID()},
+		JWKS:      c.AWS.JWKS,
+	})
+	return c, nil
+}
+
+func (c Clouds) close() {
+	c.AWS.Close()
+	c.Databricks.Close()
+}
+
+// SecretsManager is the SDK's client, calling as a role.
+func (c Clouds) SecretsManager(role string) *secretsmanager.Client {
+	cfg := c.AWS.Config()
+	cfg.Credentials = c.AWS.Role(role)
+	return secretsmanager.NewFromConfig(cfg)
+}
+
+// Unknown lists the requests that either simulator did not understand.
+func (c Clouds) Unknown() []string {
+	return append(c.Databricks.Unknown(), c.AWS.Unknown()...)
+}
+
+// Forget drops the simulators' records of calls, which grow without end.
+func (c Clouds) Forget() {
+	c.Databricks.Faults().Reset()
+	c.AWS.Faults().Reset()
+}
