@@ -33,9 +33,10 @@ type secret struct {
 
 	// state is nil once the secret is gone. A write replaces it and keeps the
 	// one before, for stale reads; neither is changed in place.
-	state    *state
-	previous *state
-	fresh    bool // written since the last read
+	state     *state
+	previous  *state
+	fresh     bool      // written since the last read
+	committed time.Time // when state was written
 }
 
 // state is a secret at one moment.
@@ -136,7 +137,7 @@ func (sec *secret) commit(next *state, now time.Time) {
 	if next != nil {
 		next.changed = now
 	}
-	sec.previous, sec.state, sec.fresh = sec.state, next, true
+	sec.previous, sec.state, sec.fresh, sec.committed = sec.state, next, true, now
 }
 
 // LagReads makes reads of secrets eventually consistent: the first read of a

@@ -237,11 +237,11 @@ func (c *secretCall) view(id string) (*secret, *state, error) {
 
 // visible is the state that this call may see of a secret, nil for none.
 func (c *secretCall) visible(sec *secret) *state {
-	if c.stale {
-		return sec.previous
-	}
+	old := c.stale
 	if c.secrets.lag && sec.fresh {
-		sec.fresh = false
+		sec.fresh, old = false, true
+	}
+	if old && (c.maxLag == 0 || c.now.Sub(sec.committed) < c.maxLag) {
 		return sec.previous
 	}
 	return sec.state

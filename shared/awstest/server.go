@@ -44,6 +44,10 @@ type Config struct {
 	Now func() time.Time
 	// Seed makes ids and the suffixes of ARNs.
 	Seed uint64
+	// MaxLag is the age from which a write is visible to every read, also to
+	// one that is made stale. Zero lets a stale read miss the last write
+	// however long ago it was.
+	MaxLag time.Duration
 }
 
 // Server is one account in one region. It is safe for concurrent use.
@@ -51,6 +55,7 @@ type Server struct {
 	account string
 	region  string
 	clock   func() time.Time
+	maxLag  time.Duration
 	faults  faulttest.Injector
 
 	// mu guards everything below. It is never held while a hook, an
@@ -78,6 +83,7 @@ func New(cfg Config) *Server {
 		account:    cfg.AccountID,
 		region:     cfg.Region,
 		clock:      cfg.Now,
+		maxLag:     cfg.MaxLag,
 		random:     rand.New(rand.NewPCG(cfg.Seed, 0x6177732e74657374)),
 		identities: map[string]string{},
 		queues:     map[string]*queue{},

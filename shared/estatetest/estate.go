@@ -77,6 +77,9 @@ type Config struct {
 	Seed uint64
 	// Now is the clock of both clouds, nil for [time.Now].
 	Now func() time.Time
+	// MaxLag is the age from which every read of Secrets Manager sees a write,
+	// zero for never.
+	MaxLag time.Duration
 	// PageSize is how many OAuth secrets Databricks lists in a page, zero for
 	// the simulator's default.
 	PageSize int
@@ -88,7 +91,7 @@ func New(cfg Config) *Estate {
 		cfg.Now = time.Now
 	}
 	e := &Estate{
-		AWS:        awstest.New(awstest.Config{Seed: cfg.Seed, Now: cfg.Now}),
+		AWS:        awstest.New(awstest.Config{Seed: cfg.Seed, Now: cfg.Now, MaxLag: cfg.MaxLag}),
 		Databricks: databrickstest.New(databrickstest.Config{Seed: cfg.Seed, Now: cfg.Now, PageSize: cfg.PageSize}),
 		Now:        cfg.Now,
 	}
@@ -271,4 +274,11 @@ func (e *Estate) secretOf(m *Managed, value string) (databrickstest.OAuthSecret,
 		return databrickstest.OAuthSecret{}, false
 	}
 	return live[i], true
+}
+
+// IsForeign tells whether a person made an OAuth secret.
+func (e *Estate) IsForeign(m *Managed, id string) bool {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	return m.foreign[id]
 }
