@@ -254,7 +254,11 @@ func (e *Estate) SetActive(m *Managed, active bool) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	e.Databricks.SetActive(m.Principal.ID, active)
-	m.disturbed = !active
+	m.disturbed = true
+	if current, ok := e.current(m); active && ok {
+		// While it was off, its credential may have expired.
+		m.disturbed = !e.Databricks.Authenticates(current.ClientID, current.ClientSecret.Reveal())
+	}
 }
 
 func (e *Estate) current(m *Managed) (credential.Credential, bool) {

@@ -321,42 +321,54 @@ func (o Observation) scopesToAsk() []string {
 
 // readVersions reads every version there is. It also looks at which one is
 // current again: a first read may have been stale, and what it did not know
-// must not be taken for an orphan.
+// must not be taken for an orphan. The labels are read last, so that a version
+// that another run stores meanwhile shows as a disagreement.
 func (r *run) readVersions(ctx context.Context, o *Observation) error {
-	s, err := r.Store.Describe(ctx, o.Secret.ARN)
+	versions, err := r.Store.Versions(ctx, o.Secret.ARN)
 	if err != nil {
 		return err
 	}
-	versions, err := r.Store.Versions(ctx, s.ARN)
-	if err != nil {
-		return err
-	}
-	recorded := map[string]string{}
+	values := map[string]credential.Credential{}
+	missing := map[string]error{}
 	for _, v := range versions {
-		full, err := r.Store.Version(ctx, s.ARN, v.ID)
-		if errors.Is(err, managedsecret.ErrNotFound) && v.ID != s.Holder(managedsecret.Current) && v.ID != s.Holder(managedsecret.Previous) {
-			continue // made without a value by a rotation, or just dropped
+		full, err := r.Store.Version(ctx, o.Secret.ARN, v.ID)
+		if errors.Is(err, managedsecret.ErrNotFound) {
+			missing[v.ID] = err // made without a value by a rotation, or just dropped
+			continue
 		}
 		if err != nil {
 			return err
 		}
-		c, err := credential.Parse(full.Value)
-		if err != nil {
-			continue // a value of some other kind records nothing
+		if c, err := credential.Parse(full.Value); err == nil {
+			values[v.ID] = c // a value of some other kind records nothing
 		}
+	}
+	s, err := r.Store.Describe(ctx, o.Secret.ARN)
+	if err != nil {
+		return err
+	}
+	for _, label := range []string{managedsecret.Current, managedsecret.Previous} {
+		if err := missing[s.Holder(label)]; err != nil {
+			return err
+		}
+	}
+	if holder := s.Holder(managedsecret.Current); holder != o.Current.ID {
+		i := slices.IndexFunc(versions, func(v managedsecret.Version) bool { return v.ID == holder })
+		c, ok := values[holder]
+		if i < 0 || !ok {
+			return errDisagree
+		}
+		o.Current = Version{ID: holder, CreatedAt: versions[i].CreatedAt, Credential: c}
+		if err := r.Allowed.Check(c.Host); err != nil {
+			return fmt.Errorf("%s: %w", credential.KeyHost, err)
+		}
+	}
+	o.Secret, o.Versions, o.Recorded = s, versions, map[string]string{}
+	for id, c := range values {
 		if c.OAuthSecretID != "" {
-			recorded[c.OAuthSecretID] = v.ID
-		}
-		if v.ID == s.Holder(managedsecret.Current) && v.ID != o.Current.ID {
-			if o.Current, err = r.parseCurrent(full); err != nil {
-				return err
-			}
+			o.Recorded[c.OAuthSecretID] = id
 		}
 	}
-	if o.Current.ID != s.Holder(managedsecret.Current) {
-		return errDisagree
-	}
-	o.Secret, o.Versions, o.Recorded = s, versions, recorded
 	return nil
 }
 

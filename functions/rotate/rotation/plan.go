@@ -232,9 +232,10 @@ func MakePlan(p policy.Policy, o Observation) Plan {
 			}
 		case isRecorded:
 			// A version has it that the current one does not know of: somebody
-			// moved labels or wrote a version by hand. When its successor took
-			// over is not known better than by the secret's last change.
-			over := o.Secret.LastChanged.Add(p.Grace)
+			// moved labels or wrote a version by hand, or another run has just
+			// stored it. When its successor took over is not known better than
+			// by the last change of the secret or of the version.
+			over := later(o.Secret.LastChanged, o.createdAt(versionID)).Add(p.Grace)
 			switch {
 			case versionID == pending || versionID == o.Token:
 			case o.Now.Before(over):
@@ -417,6 +418,13 @@ func (o Observation) createdAt(versionID string) time.Time {
 	}
 	// A label on a version that is not listed yet was set just now.
 	return o.Now
+}
+
+func later(a, b time.Time) time.Time {
+	if a.After(b) {
+		return a
+	}
+	return b
 }
 
 func (o Observation) fullMessage(inGrace, foreign []string) string {

@@ -113,6 +113,14 @@ func recorded(pairs ...string) func(*rotation.Observation) {
 	}
 }
 
+// oldVersion has a version of long ago record an OAuth secret.
+func oldVersion(id string) func(*rotation.Observation) {
+	return func(o *rotation.Observation) {
+		recorded(id, "old")(o)
+		o.Versions = append(o.Versions, managedsecret.Version{ID: "old", CreatedAt: ago(60 * day)})
+	}
+}
+
 func tried(works bool) func(*rotation.Observation) {
 	return func(o *rotation.Observation) { o.Tried, o.Authenticates = true, works }
 }
@@ -239,9 +247,12 @@ func TestPlan(t *testing.T) {
 		{"orphan", observed(5*day, list(ours("o1", hour)), recorded()), decision{Retire: []string{"o1"}}},
 		{"orphan at the age where no run can still hold it", observed(5*day, list(ours("o1", 30*time.Minute)), recorded()), decision{Retire: []string{"o1"}}},
 		{"too young to be an orphan: a run may be about to store it", observed(5*day, list(ours("o1", 30*time.Minute-1)), recorded()), decision{}},
-		{"ours in an older version: grace from the last change", observed(5*day, list(ours("v1", 40*day)), recorded("v1", "old"), func(o *rotation.Observation) { o.Secret.LastChanged = ago(day - 1) }), decision{}},
-		{"ours in an older version, grace over", observed(5*day, list(ours("v1", 40*day)), recorded("v1", "old"), func(o *rotation.Observation) { o.Secret.LastChanged = ago(day) }), decision{Retire: []string{"v1"}}},
-		{"foreign in an older version was ours to keep", observed(5*day, list(theirs("v1", 40*day)), recorded("v1", "old")), decision{Retire: []string{"v1"}}},
+		{"ours in an older version: grace from the last change", observed(5*day, list(ours("v1", 40*day)), oldVersion("v1"), func(o *rotation.Observation) { o.Secret.LastChanged = ago(day - 1) }), decision{}},
+		{"ours in an older version, grace over", observed(5*day, list(ours("v1", 40*day)), oldVersion("v1"), func(o *rotation.Observation) { o.Secret.LastChanged = ago(day) }), decision{Retire: []string{"v1"}}},
+		{"ours in a version that another run has just stored", observed(40*day, tried(true), list(ours("v1", hour)), recorded("v1", "new"), func(o *rotation.Observation) {
+			o.Versions = []managedsecret.Version{{ID: "new", CreatedAt: ago(time.Second)}}
+		}), decision{Issue: rotation.Due}},
+		{"foreign in an older version was ours to keep", observed(5*day, list(theirs("v1", 40*day)), oldVersion("v1")), decision{Retire: []string{"v1"}}},
 
 		// A rotation by protocol in progress.
 		{"pending: its age is read first", observed(31*day, func(o *rotation.Observation) { o.Secret.Labels[token] = []string{managedsecret.Pending} }), needs(needVersions)},

@@ -10,6 +10,7 @@ import (
 	"sync"
 	"testing"
 	"testing/synctest"
+	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/secretsmanager"
@@ -67,8 +68,9 @@ func newWorld(t *testing.T, cfg estatetest.Config) *world {
 func (w *world) sample(faulttest.Call) {
 	w.look.Lock()
 	defer w.look.Unlock()
+	found := w.Sample(w.policy.Grace)
 	if len(w.found) < 10 {
-		w.found = append(w.found, w.Sample(w.policy.Grace)...)
+		w.found = append(w.found, found...)
 	}
 }
 
@@ -152,28 +154,43 @@ func (w *world) current(m *estatetest.Managed) credential.Credential {
 // put is a person who writes a value.
 func (w *world) put(m *estatetest.Managed, value string) {
 	w.t.Helper()
-	_, err := w.SecretsManager("operator").PutSecretValue(w.t.Context(), &secretsmanager.PutSecretValueInput{SecretId: &m.Name, SecretString: &value})
-	if err != nil {
-		w.t.Fatal(err)
-	}
+	w.must(w.tryPut(m, value))
 }
 
-// edit is a person who changes one key of a value.
+func (w *world) tryPut(m *estatetest.Managed, value string) error {
+	ctx, cancel := context.WithTimeout(w.t.Context(), time.Minute)
+	defer cancel()
+	_, err := w.SecretsManager("operator").PutSecretValue(ctx, &secretsmanager.PutSecretValueInput{SecretId: &m.Name, SecretString: &value})
+	return err
+}
+
+// edit is a person who changes one key of a value, or removes it.
 func (w *world) edit(m *estatetest.Managed, key, value string) {
 	w.t.Helper()
+	w.must(w.tryEdit(m, key, value))
+}
+
+func (w *world) tryEdit(m *estatetest.Managed, key, value string) error {
 	v, _ := w.AWS.Current(m.Name)
 	var members map[string]any
 	if err := json.Unmarshal([]byte(v.Value), &members); err != nil {
-		w.t.Fatal(err)
+		return err
 	}
 	if members[key] = value; value == "" {
 		delete(members, key)
 	}
 	text, err := json.Marshal(members)
 	if err != nil {
+		return err
+	}
+	return w.tryPut(m, string(text))
+}
+
+func (w *world) must(err error) {
+	w.t.Helper()
+	if err != nil {
 		w.t.Fatal(err)
 	}
-	w.put(m, string(text))
 }
 
 // ids are the live OAuth secrets of a principal, oldest first.
