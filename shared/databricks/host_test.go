@@ -79,7 +79,7 @@ func TestAllowedHosts(t *testing.T) {
 			t.Errorf("%s: %v, want ErrHost", host, err)
 		}
 	}
-	if err := (databricks.AllowedHosts)(nil).Check(good[0]); !errors.Is(err, databricks.ErrHost) {
+	if err := databricks.AllowedHosts(nil).Check(good[0]); !errors.Is(err, databricks.ErrHost) {
 		t.Errorf("no pattern allows %s: %v", good[0], err)
 	}
 	// Invariant 6: whoever puts a secret where the host belongs does not find

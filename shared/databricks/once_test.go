@@ -101,7 +101,12 @@ func testCreateOnce(t *testing.T, f *fleet, transport http.RoundTripper, failure
 			}
 			return nil, nil
 		}
-		ctx, cancel := context.WithTimeout(t.Context(), 200*time.Millisecond)
+		// Time enough for the SDK to try again, where it would.
+		timeout := time.Hour
+		if failure.fault.Kind == faulttest.Timeout {
+			timeout = 200 * time.Millisecond
+		}
+		ctx, cancel := context.WithTimeout(t.Context(), timeout)
 		_, err := l.client.CreateSecret(ctx, l.host, f.sp(), lifetime, nil)
 		cancel()
 		f.Faults().Clear()

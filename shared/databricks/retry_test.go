@@ -143,6 +143,9 @@ func TestRetryBudget(t *testing.T) {
 				if !errors.Is(err, databricks.ErrBusy) && !errors.Is(err, databricks.ErrUncertain) {
 					t.Errorf("%v, want the last answer", err)
 				}
+				if errors.Is(err, context.Canceled) {
+					t.Errorf("%v: nobody canceled it", err)
+				}
 				if took := time.Since(start); took > 90*time.Second {
 					t.Errorf("took %v, want a minute and one last call", took)
 				}

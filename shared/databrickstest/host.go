@@ -1,6 +1,7 @@
 package databrickstest
 
 import (
+	"context"
 	"fmt"
 	"io"
 	"log"
@@ -133,7 +134,7 @@ func (h *site) urlLocked() string {
 }
 
 func (h *site) listen() error {
-	l, err := net.Listen("tcp", "127.0.0.1:0")
+	l, err := new(net.ListenConfig).Listen(context.Background(), "tcp", "127.0.0.1:0")
 	if err != nil {
 		return fmt.Errorf("listen for %s: %w", h.name, err)
 	}

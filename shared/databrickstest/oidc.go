@@ -11,8 +11,8 @@ import (
 
 const (
 	grantClientCredentials = "client_credentials"
-	grantTokenExchange     = "urn:ietf:params:oauth:grant-type:token-exchange" //nolint:gosec // a name
-	tokenTypeJWT           = "urn:ietf:params:oauth:token-type:jwt"            //nolint:gosec // a name
+	grantTokenExchange     = "urn:ietf:params:oauth:grant-type:token-exchange"
+	tokenTypeJWT           = "urn:ietf:params:oauth:token-type:jwt"
 )
 
 var tokenFields = []string{

@@ -201,7 +201,7 @@ func inMemory(t *testing.T) (*counter, func(method, target string) faulttest.Kin
 
 func TestFaultsMatch(t *testing.T) {
 	c, call := inMemory(t)
-	c.Add(faulttest.Fault{Op: "POST", Target: "a", Skip: 1, Times: 2, Kind: faulttest.RequestLost})
+	c.Add(faulttest.Fault{Op: "POST", Target: "a", Skip: 2, Times: 2, Kind: faulttest.RequestLost})
 	c.Add(faulttest.Fault{Op: "GET", Kind: faulttest.ServerError, Times: faulttest.Forever})
 	c.Add(faulttest.Fault{Target: "a", Kind: faulttest.Throttled})
 	steps := []struct {
@@ -210,6 +210,7 @@ func TestFaultsMatch(t *testing.T) {
 	}{
 		{"POST", "b", 0},
 		{"POST", "a", faulttest.Throttled}, // the first planted skips it, the third takes it
+		{"POST", "a", 0},                   // skipped once more
 		{"POST", "a", faulttest.RequestLost},
 		{"GET", "a", faulttest.ServerError},
 		{"POST", "a", faulttest.RequestLost},

@@ -2,6 +2,7 @@ package faulttest
 
 import (
 	"bytes"
+	"errors"
 	"io"
 	"net/http"
 	"net/http/httptest"
@@ -45,7 +46,7 @@ func (t Transport) RoundTrip(r *http.Request) (reply *http.Response, err error) 
 		if p == nil {
 			return
 		}
-		if p != http.ErrAbortHandler {
+		if aborted, ok := p.(error); !ok || !errors.Is(aborted, http.ErrAbortHandler) {
 			panic(p)
 		}
 		reply = nil

@@ -257,7 +257,7 @@ func runCrashCase(t *testing.T, c crashCase) []estatetest.Violation {
 		injector = w.AWS.Faults()
 	}
 	injector.Add(c.fault)
-	w.inProcess(func(p *process) error { return c.door.run(p, m) })
+	_ = w.inProcess(func(p *process) error { return c.door.run(p, m) }) // it may fail
 	w.Databricks.Faults().Clear()
 	w.AWS.Faults().Clear()
 
@@ -268,7 +268,7 @@ func runCrashCase(t *testing.T, c crashCase) []estatetest.Violation {
 		}
 	}
 	if c.door.again {
-		w.inProcess(func(p *process) error { return c.door.run(p, m) })
+		_ = w.inProcess(func(p *process) error { return c.door.run(p, m) })
 	}
 	for range 6 {
 		time.Sleep(10 * time.Minute)

@@ -218,7 +218,7 @@ func (r *run) read(ctx context.Context, id string) (managedsecret.Secret, Versio
 
 // errDisagree means that what was read is of different moments. Nothing may be
 // concluded from it.
-var errDisagree = errors.New("Secrets Manager's answers disagree about which version is current; the next run will read them again")
+var errDisagree = errors.New("the answers of Secrets Manager disagree about which version is current; the next run will read them again")
 
 // observe asks Databricks, makes the plan, and reads more for as long as the
 // plan needs it.

@@ -23,11 +23,14 @@ func TestParseEvent(t *testing.T) {
 		`{"action":"rotate","secrets":["a","b"]}`:                         {Rotate: &rotation.RotateRequest{Secrets: []string{"a", "b"}}},
 		`{"action":"rotate","secrets":["a"],"force":true,"dry_run":true}`: {Rotate: &rotation.RotateRequest{Secrets: []string{"a"}, Force: true, DryRun: true}},
 		`{"Step":"createSecret","SecretId":"arn:x","ClientRequestToken":"` + stepToken + `","RotationToken":"` + rotationToken + `"}`: {
-			Step: &rotation.StepRequest{Step: rotation.CreateSecret, SecretID: "arn:x", Token: stepToken, RotationToken: secret.New(rotationToken)}},
+			Step: &rotation.StepRequest{Step: rotation.CreateSecret, SecretID: "arn:x", Token: stepToken, RotationToken: secret.New(rotationToken)},
+		},
 		`{"Step":"finishSecret","SecretId":"arn:x","ClientRequestToken":"` + stepToken + `"}`: {
-			Step: &rotation.StepRequest{Step: rotation.FinishSecret, SecretID: "arn:x", Token: stepToken}},
+			Step: &rotation.StepRequest{Step: rotation.FinishSecret, SecretID: "arn:x", Token: stepToken},
+		},
 		`{"Records":[{"messageId":"m1","eventSource":"aws:sqs","attributes":{},"body":"{\"action\":\"rotate\",\"secrets\":[\"a\"]}"}]}`: {
-			Queue: []rotation.Message{{ID: "m1", Request: rotation.RotateRequest{Secrets: []string{"a"}}}}},
+			Queue: []rotation.Message{{ID: "m1", Request: rotation.RotateRequest{Secrets: []string{"a"}}}},
+		},
 	} {
 		got, err := rotation.ParseEvent([]byte(payload))
 		if err != nil {

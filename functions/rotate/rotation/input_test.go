@@ -134,7 +134,7 @@ func TestUnmanaged(t *testing.T) {
 		}
 		_, err := w.invoke(w.t.Context(), rotate)
 		w.checkErr(err, "etl: the secret is not managed: it lacks the tag databricks-rotation = managed")
-		w.checkErr(w.step(m, "createSecret", stepToken), "createSecret of etl: the secret is not managed")
+		w.checkErr(w.step(m, "createSecret"), "createSecret of etl: the secret is not managed")
 		if report := w.sweep(""); report.Secrets != 0 {
 			t.Error("a sweep looks at secrets without the tag")
 		}

@@ -1,6 +1,7 @@
 package rotation_test
 
 import (
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -73,16 +74,9 @@ func list(more ...databricks.OAuthSecret) func(*rotation.Observation) {
 	return func(o *rotation.Observation) { o.Listed = append(o.Listed, more...) }
 }
 
-func without(id string) func(*rotation.Observation) {
-	return func(o *rotation.Observation) {
-		var kept []databricks.OAuthSecret
-		for _, s := range o.Listed {
-			if s.ID != id {
-				kept = append(kept, s)
-			}
-		}
-		o.Listed = kept
-	}
+// unlisted takes the current secret out of Databricks' list.
+func unlisted(o *rotation.Observation) {
+	o.Listed = slices.DeleteFunc(o.Listed, func(s databricks.OAuthSecret) bool { return s.ID == "cur" })
 }
 
 func predecessor(id string, superseded time.Time) func(*rotation.Observation) {
@@ -198,15 +192,15 @@ func TestPlan(t *testing.T) {
 		{"never expires", observed(5*day, func(o *rotation.Observation) { o.Listed[0].ExpireTime = time.Time{} }), decision{}},
 
 		// First issue.
-		{"fresh: the principal is looked up first", observed(0, unissued, without("cur")), needs(needPrincipal)},
-		{"fresh", observed(0, unissued, without("cur"), principal(true)), decision{Issue: rotation.Fresh}},
-		{"fresh, with a colleague's secrets", observed(0, unissued, without("cur"), principal(true), list(theirs("f1", day))), decision{Issue: rotation.Fresh, Foreign: []string{"f1"}}},
-		{"fresh, switched off", observed(0, unissued, without("cur"), principal(false)), decision{Block: rotation.Inactive}},
+		{"fresh: the principal is looked up first", observed(0, unissued, unlisted), needs(needPrincipal)},
+		{"fresh", observed(0, unissued, unlisted, principal(true)), decision{Issue: rotation.Fresh}},
+		{"fresh, with a colleague's secrets", observed(0, unissued, unlisted, principal(true), list(theirs("f1", day))), decision{Issue: rotation.Fresh, Foreign: []string{"f1"}}},
+		{"fresh, switched off", observed(0, unissued, unlisted, principal(false)), decision{Block: rotation.Inactive}},
 
 		// A current credential that is not listed.
-		{"not listed: it is tried before it is called dead", observed(5*day, without("cur")), needs(needTrial, needPrincipal)},
-		{"not listed and refused", observed(5*day, without("cur"), tried(false), principal(true)), decision{Issue: rotation.Dead}},
-		{"not listed and working: the list lags", observed(5*day, without("cur"), tried(true), principal(true)), decision{}},
+		{"not listed: it is tried before it is called dead", observed(5*day, unlisted), needs(needTrial, needPrincipal)},
+		{"not listed and refused", observed(5*day, unlisted, tried(false), principal(true)), decision{Issue: rotation.Dead}},
+		{"not listed and working: the list lags", observed(5*day, unlisted, tried(true), principal(true)), decision{}},
 		{"expired in the list is not alive", observed(100 * day), needs(needTrial, needPrincipal)},
 		{"expired", observed(100*day, tried(false), principal(true)), decision{Issue: rotation.Dead}},
 		{"listed but refused: the directory is asked why", observed(5*day, tried(false)), needs(needPrincipal)},
@@ -214,15 +208,15 @@ func TestPlan(t *testing.T) {
 		{"refused because it is switched off", observed(5*day, tried(false), principal(false)), decision{Block: rotation.Inactive}},
 		{"due, and the directory lists it as switched off", observed(31*day, func(o *rotation.Observation) { o.Inactive = true }), decision{Block: rotation.Inactive}},
 		{"young and switched off: nothing to do", observed(5*day, func(o *rotation.Observation) { o.Inactive = true }), decision{}},
-		{"dead: deleted secret's scopes unknown", observed(5*day, without("cur"), tried(false), principal(true), change(func(c *credential.Credential) { c.Scopes = nil })), decision{Block: rotation.Scopes}},
+		{"dead: deleted secret's scopes unknown", observed(5*day, unlisted, tried(false), principal(true), change(func(c *credential.Credential) { c.Scopes = nil })), decision{Block: rotation.Scopes}},
 
 		// Adoption of somebody else's value.
 		{"unidentified: tried first", observed(5*day, unidentified), needs(needTrial, needPrincipal)},
-		{"unidentified, the only secret", observed(5*day, unidentified, without("cur"), list(theirs("f1", day)), tried(true), principal(true)), decision{Issue: rotation.Adopted}},
-		{"unidentified among several", observed(5*day, unidentified, without("cur"), list(theirs("f1", day), theirs("f2", day)), tried(true), principal(true)), decision{Issue: rotation.Adopted, Foreign: []string{"f1", "f2"}}},
-		{"unidentified among several of different scopes", observed(5*day, unidentified, without("cur"), list(theirs("f1", day), ours("o1", day, "sql")), tried(true), principal(true), recorded()), decision{Block: rotation.Scopes, Foreign: []string{"f1"}}},
+		{"unidentified, the only secret", observed(5*day, unidentified, unlisted, list(theirs("f1", day)), tried(true), principal(true)), decision{Issue: rotation.Adopted}},
+		{"unidentified among several", observed(5*day, unidentified, unlisted, list(theirs("f1", day), theirs("f2", day)), tried(true), principal(true)), decision{Issue: rotation.Adopted, Foreign: []string{"f1", "f2"}}},
+		{"unidentified among several of different scopes", observed(5*day, unidentified, unlisted, list(theirs("f1", day), ours("o1", day, "sql")), tried(true), principal(true), recorded()), decision{Block: rotation.Scopes, Foreign: []string{"f1"}}},
 		{"unidentified: no secret of ours is deleted, it may be the current one", observed(9*day, unidentified, tried(true), principal(true), recorded("cur", "old"), list(ours("o1", 9*day))), decision{Issue: rotation.Adopted}},
-		{"principal and client id disagree", observed(5*day, without("cur"), tried(false), principal(true), change(func(c *credential.Credential) { c.ClientID = "22222222-2222-2222-2222-222222222222" }), func(o *rotation.Observation) {
+		{"principal and client id disagree", observed(5*day, unlisted, tried(false), principal(true), change(func(c *credential.Credential) { c.ClientID = "22222222-2222-2222-2222-222222222222" }), func(o *rotation.Observation) {
 			o.Principal = &databricks.ServicePrincipal{ID: "4711", ApplicationID: "33333333-3333-3333-3333-333333333333", Active: true}
 		}), decision{Block: rotation.Mismatch}},
 
@@ -258,7 +252,7 @@ func TestPlan(t *testing.T) {
 		{"pending: its age is read first", observed(31*day, func(o *rotation.Observation) { o.Secret.Labels[token] = []string{managedsecret.Pending} }), needs(needVersions)},
 		{"due, but a protocol rotation is under way", observed(31*day, pendingSince(token, hour)), decision{}},
 		{"asked for, but a protocol rotation is under way", observed(5*day, force, pendingSince(token, hour)), decision{Block: rotation.InProgress}},
-		{"dead: a protocol rotation is not waited for", observed(31*day, without("cur"), tried(false), principal(true), pendingSince(token, hour)), decision{Issue: rotation.Dead}},
+		{"dead: a protocol rotation is not waited for", observed(31*day, unlisted, tried(false), principal(true), pendingSince(token, hour)), decision{Issue: rotation.Dead}},
 		{"pending secret is kept", observed(5*day, pendingSince(token, hour), list(ours("n1", hour)), recorded("n1", token), func(o *rotation.Observation) { o.Secret.LastChanged = ago(3 * day) }), decision{}},
 		{"pending one second before it is stale", observed(31*day, pendingSince(token, 25*hour-time.Second)), decision{}},
 		{"stale pending is given up, and rotation goes on", observed(31*day, pendingSince(token, 25*hour)), decision{Clear: token, Issue: rotation.Due}},
@@ -276,11 +270,11 @@ func TestPlan(t *testing.T) {
 		{"full, one is an orphan: it makes room", observed(31*day, list(ours("o1", hour), theirs("f2", day), theirs("f3", day), theirs("f4", day)), recorded()), decision{Retire: []string{"o1"}, Issue: rotation.Due, Foreign: []string{"f2", "f3", "f4"}}},
 		{"full, one may be in another run's hands: a later sweep finds room", observed(31*day, list(ours("o1", time.Minute), theirs("f2", day), theirs("f3", day), theirs("f4", day)), recorded()), decision{Foreign: []string{"f2", "f3", "f4"}}},
 		{"the same, asked for", observed(31*day, force, list(ours("o1", time.Minute), theirs("f2", day), theirs("f3", day), theirs("f4", day)), recorded()), decision{Block: rotation.InProgress, Foreign: []string{"f2", "f3", "f4"}}},
-		{"the same, dead", observed(31*day, without("cur"), tried(false), principal(true), list(ours("o1", time.Minute), theirs("f2", day), theirs("f3", day), theirs("f4", day), theirs("f5", day)), recorded()), decision{Block: rotation.InProgress, Foreign: []string{"f2", "f3", "f4", "f5"}}},
+		{"the same, dead", observed(31*day, unlisted, tried(false), principal(true), list(ours("o1", time.Minute), theirs("f2", day), theirs("f3", day), theirs("f4", day), theirs("f5", day)), recorded()), decision{Block: rotation.InProgress, Foreign: []string{"f2", "f3", "f4", "f5"}}},
 		{"full, one has expired: it does not count", observed(31*day, list(ours("p1", 95*day), theirs("f2", day), theirs("f3", day), theirs("f4", day))), decision{Issue: rotation.Due, Foreign: []string{"f2", "f3", "f4"}}},
-		{"full of somebody else's, current dead", observed(5*day, without("cur"), tried(false), principal(true), list(theirs("f1", day), theirs("f2", day), theirs("f3", day), theirs("f4", day), theirs("f5", day))), decision{Block: rotation.Full, Foreign: []string{"f1", "f2", "f3", "f4", "f5"}}},
-		{"dead: predecessors are kept while there is room", observed(5*day, without("cur"), tried(false), principal(true), list(ours("p1", 31*day)), predecessor("p1", time.Time{})), decision{Issue: rotation.Dead}},
-		{"dead and full: just the room that is needed", observed(5*day, without("cur"), tried(false), principal(true), list(ours("p1", 31*day), ours("p2", 31*day), theirs("f1", day), theirs("f2", day), theirs("f3", day)), predecessor("p1", time.Time{}), predecessor("p2", time.Time{})), decision{Retire: []string{"p1"}, Issue: rotation.Dead, Foreign: []string{"f1", "f2", "f3"}}},
+		{"full of somebody else's, current dead", observed(5*day, unlisted, tried(false), principal(true), list(theirs("f1", day), theirs("f2", day), theirs("f3", day), theirs("f4", day), theirs("f5", day))), decision{Block: rotation.Full, Foreign: []string{"f1", "f2", "f3", "f4", "f5"}}},
+		{"dead: predecessors are kept while there is room", observed(5*day, unlisted, tried(false), principal(true), list(ours("p1", 31*day)), predecessor("p1", time.Time{})), decision{Issue: rotation.Dead}},
+		{"dead and full: just the room that is needed", observed(5*day, unlisted, tried(false), principal(true), list(ours("p1", 31*day), ours("p2", 31*day), theirs("f1", day), theirs("f2", day), theirs("f3", day)), predecessor("p1", time.Time{}), predecessor("p2", time.Time{})), decision{Retire: []string{"p1"}, Issue: rotation.Dead, Foreign: []string{"f1", "f2", "f3"}}},
 	}
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {
@@ -318,11 +312,11 @@ func TestPlanScopes(t *testing.T) {
 		"a list without scopes widens none": {observed(31*day, stated("sql")), []string{"sql"}},
 		"unrestricted":                      {observed(31 * day), []string{"all-apis"}},
 		"listed without, none stated":       {observed(31*day, stated()), []string{"all-apis"}},
-		"dead: the stated ones":             {observed(5*day, stated("sql"), without("cur"), tried(false), principal(true)), []string{"sql"}},
-		"fresh: as registered":              {observed(0, stated("sql"), without("cur"), principal(true), change(func(c *credential.Credential) { c.ClientSecret, c.OAuthSecretID = secret.Text{}, "" })), []string{"sql"}},
-		"adopted: those that all have":      {observed(5*day, stated(), without("cur"), list(ours("a", day, "sql"), ours("b", day, "sql")), tried(true), principal(true), recorded(), change(func(c *credential.Credential) { c.OAuthSecretID, c.IssuedAt = "", time.Time{} })), []string{"sql"}},
-		"adopted: all of them unrestricted": {observed(5*day, stated(), without("cur"), list(theirs("a", day), theirs("b", day)), tried(true), principal(true), change(func(c *credential.Credential) { c.OAuthSecretID, c.IssuedAt = "", time.Time{} })), []string{"all-apis"}},
-		"adopted: stated in the value":      {observed(5*day, stated("jobs"), without("cur"), list(theirs("a", day)), tried(true), principal(true), change(func(c *credential.Credential) { c.OAuthSecretID, c.IssuedAt = "", time.Time{} })), []string{"jobs"}},
+		"dead: the stated ones":             {observed(5*day, stated("sql"), unlisted, tried(false), principal(true)), []string{"sql"}},
+		"fresh: as registered":              {observed(0, stated("sql"), unlisted, principal(true), change(func(c *credential.Credential) { c.ClientSecret, c.OAuthSecretID = secret.Text{}, "" })), []string{"sql"}},
+		"adopted: those that all have":      {observed(5*day, stated(), unlisted, list(ours("a", day, "sql"), ours("b", day, "sql")), tried(true), principal(true), recorded(), change(func(c *credential.Credential) { c.OAuthSecretID, c.IssuedAt = "", time.Time{} })), []string{"sql"}},
+		"adopted: all of them unrestricted": {observed(5*day, stated(), unlisted, list(theirs("a", day), theirs("b", day)), tried(true), principal(true), change(func(c *credential.Credential) { c.OAuthSecretID, c.IssuedAt = "", time.Time{} })), []string{"all-apis"}},
+		"adopted: stated in the value":      {observed(5*day, stated("jobs"), unlisted, list(theirs("a", day)), tried(true), principal(true), change(func(c *credential.Credential) { c.OAuthSecretID, c.IssuedAt = "", time.Time{} })), []string{"jobs"}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			plan := rotation.MakePlan(testPolicy, test.o)
@@ -356,7 +350,7 @@ func TestPlanPredecessors(t *testing.T) {
 		t.Errorf("predecessors (-want +got):\n%s", diff)
 	}
 
-	adopted := observed(5*day, without("cur"), list(theirs("f1", day)), tried(true), principal(true),
+	adopted := observed(5*day, unlisted, list(theirs("f1", day)), tried(true), principal(true),
 		change(func(c *credential.Credential) { c.OAuthSecretID, c.IssuedAt = "", time.Time{} }))
 	plan = rotation.MakePlan(testPolicy, adopted)
 	want = []credential.Predecessor{{OAuthSecretID: "f1"}}

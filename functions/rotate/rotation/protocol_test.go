@@ -33,8 +33,8 @@ func (w *world) rotateSecret(m *estatetest.Managed, immediately bool) error {
 }
 
 // step invokes the function as Secrets Manager does.
-func (w *world) step(m *estatetest.Managed, step, token string) error {
-	payload, err := json.Marshal(map[string]string{"Step": step, "SecretId": m.ARN, "ClientRequestToken": token})
+func (w *world) step(m *estatetest.Managed, step string) error {
+	payload, err := json.Marshal(map[string]string{"Step": step, "SecretId": m.ARN, "ClientRequestToken": stepToken})
 	if err != nil {
 		w.t.Fatal(err)
 	}
@@ -42,9 +42,9 @@ func (w *world) step(m *estatetest.Managed, step, token string) error {
 	return err
 }
 
-func (w *world) mustStep(m *estatetest.Managed, step, token string) {
+func (w *world) mustStep(m *estatetest.Managed, step string) {
 	w.t.Helper()
-	if err := w.step(m, step, token); err != nil {
+	if err := w.step(m, step); err != nil {
 		w.t.Fatalf("%s: %v", step, err)
 	}
 }
@@ -156,7 +156,7 @@ func TestStepsRepeat(t *testing.T) {
 		m := w.register(estatetest.Registration{Name: "etl"})
 		w.sweep("")
 		for _, step := range []string{"createSecret", "createSecret", "setSecret", "createSecret", "setSecret", "testSecret", "testSecret", "finishSecret", "finishSecret", "createSecret", "testSecret"} {
-			w.mustStep(m, step, stepToken)
+			w.mustStep(m, step)
 			w.check(w.Sample(w.policy.Grace))
 		}
 		if n := len(w.ids(m)); n != 2 { // registered, stepped
@@ -260,7 +260,7 @@ func TestSetSecretRefusesAnotherPrincipal(t *testing.T) {
 				if err != nil {
 					t.Fatal(err)
 				}
-				w.checkErr(w.step(m, "setSecret", stepToken), change.want)
+				w.checkErr(w.step(m, "setSecret"), change.want)
 			})
 		})
 	}
@@ -272,9 +272,9 @@ func TestFinishRefusesOldVersion(t *testing.T) {
 	inWorld(t, func(w *world) {
 		m := w.register(estatetest.Registration{Name: "etl"})
 		w.sweep("")
-		w.mustStep(m, "createSecret", stepToken)
+		w.mustStep(m, "createSecret")
 		time.Sleep(24*time.Hour + time.Second)
-		w.checkErr(w.step(m, "finishSecret", stepToken), "too old to become current")
+		w.checkErr(w.step(m, "finishSecret"), "too old to become current")
 	})
 }
 
@@ -283,11 +283,11 @@ func TestFinishRefusesDeadVersion(t *testing.T) {
 	inWorld(t, func(w *world) {
 		m := w.register(estatetest.Registration{Name: "etl"})
 		w.sweep("")
-		w.mustStep(m, "createSecret", stepToken)
-		w.mustStep(m, "testSecret", stepToken)
+		w.mustStep(m, "createSecret")
+		w.mustStep(m, "testSecret")
 		ids := w.ids(m)
 		w.DeleteByHand(m, ids[len(ids)-1])
-		w.checkErr(w.step(m, "finishSecret", stepToken), "does not authenticate")
+		w.checkErr(w.step(m, "finishSecret"), "does not authenticate")
 		w.check(w.Sample(w.policy.Grace))
 	})
 }
@@ -299,15 +299,15 @@ func TestSweepDuringProtocol(t *testing.T) {
 		m := w.register(estatetest.Registration{Name: "etl"})
 		w.sweep("")
 		time.Sleep(w.policy.Interval)
-		w.mustStep(m, "createSecret", stepToken)
+		w.mustStep(m, "createSecret")
 		w.resetCalls()
 		w.sweep("")
 		if n := w.calls()[databrickstest.OpWorkspaceCreateSecret]; n != 0 {
 			t.Error("the sweep issued a second credential")
 		}
-		w.mustStep(m, "setSecret", stepToken)
-		w.mustStep(m, "testSecret", stepToken)
-		w.mustStep(m, "finishSecret", stepToken)
+		w.mustStep(m, "setSecret")
+		w.mustStep(m, "testSecret")
+		w.mustStep(m, "finishSecret")
 		w.settled()
 	})
 }

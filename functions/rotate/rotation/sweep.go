@@ -145,12 +145,8 @@ func (r *run) log(ctx context.Context, report *Report) {
 		}
 		r.Log.LogAttrs(ctx, level, "secret", attrs...)
 	}
-	message := "run finished"
-	if report.Counts[Unchanged] == report.Secrets {
-		message = "run finished: nothing to do"
-	}
-	r.Log.LogAttrs(ctx, slog.LevelInfo, message, slog.String("door", report.Door),
-		slog.Int("secrets", report.Secrets), slog.Any("counts", report.Counts), slog.Int("left", report.Left))
+	r.Log.LogAttrs(ctx, slog.LevelInfo, "run finished", slog.String("door", report.Door),
+		slog.Bool("nothing_to_do", report.Counts[Unchanged] == report.Secrets), slog.Int("secrets", report.Secrets), slog.Any("counts", report.Counts), slog.Int("left", report.Left))
 }
 
 // pool works on a bounded number of secrets at once and collects what became
