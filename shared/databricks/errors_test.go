@@ -26,7 +26,7 @@ var kinds = []error{
 // isOnly tells whether err is of one kind and of no other.
 func isOnly(err, kind error) bool {
 	for _, k := range kinds {
-		if errors.Is(err, k) != (k == kind) {
+		if errors.Is(err, k) != errors.Is(kind, k) {
 			return false
 		}
 	}
@@ -124,7 +124,7 @@ func TestKindsOfTokenErrors(t *testing.T) {
 				return "rotator", secret.New(rotatorSecret), nil
 			}}
 			want := test.want
-			if want == databricks.ErrRefused {
+			if errors.Is(want, databricks.ErrRefused) {
 				want = databricks.ErrDenied
 			}
 			_, err := c.CreateSecret(t.Context(), host, "4711", lifetime, nil)

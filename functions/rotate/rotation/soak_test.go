@@ -13,6 +13,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/secretsmanager"
 	"pgregory.net/rapid"
 
@@ -262,7 +263,16 @@ func (s *stage) protocol(p *process, m *estatetest.Managed, again bool, steps in
 			return err
 		}
 	}
-	return nil
+	if steps < 4 {
+		return nil
+	}
+	// After the last step the service takes its label off by itself.
+	ctx, cancel := context.WithTimeout(s.t.Context(), time.Minute)
+	defer cancel()
+	_, err := s.SecretsManager("service").UpdateSecretVersionStage(ctx, &secretsmanager.UpdateSecretVersionStageInput{
+		SecretId: &m.Name, VersionStage: aws.String(managedsecret.Pending), RemoveFromVersionId: &token,
+	})
+	return err
 }
 
 // comeToRest stops all disturbance, lets time pass and runs go on, and checks
