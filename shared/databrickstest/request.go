@@ -170,7 +170,6 @@ func (s *Server) serveUnknown(w http.ResponseWriter, in *http.Request, allow []s
 	s.unknown = append(s.unknown, op)
 	s.mu.Unlock()
 	call := faulttest.Call{Service: "databricks", Op: op, Caller: s.callerOf(in), Read: in.Method == http.MethodGet}
-	//nolint:contextcheck // the request carries its context
 	s.faults.Serve(w, in, call, throttle, http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
 		if allow != nil {
 			w.Header().Set("Allow", strings.Join(allow, ", "))
