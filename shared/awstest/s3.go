@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"net/http"
 	"net/url"
+	"strconv"
 	"strings"
 	"time"
 
@@ -81,6 +82,10 @@ func (s *Server) serveS3(w http.ResponseWriter, r *http.Request) {
 		if err := s.authorized(r.Context(), Access{Caller: caller, Action: s3Action(op), Resource: s3ARN(call.Target)}); err != nil {
 			writeS3Failure(w, r, fail(http.StatusForbidden, "AccessDenied", "%s", asFailure(err).message))
 			return
+		}
+		if r.ContentLength >= 0 {
+			// A server reads it off the wire; in memory nobody has written it.
+			r.Header.Set("Content-Length", strconv.FormatInt(r.ContentLength, 10))
 		}
 		_, handler := s.s3()
 		handler.ServeHTTP(w, r)
