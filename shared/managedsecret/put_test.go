@@ -77,16 +77,16 @@ func TestPutCertainty(t *testing.T) {
 			certain: managedsecret.ErrNotWritten, calls: 1,
 		},
 		"another run was first": {
-			prepare: func(a *account) { a.put("etl", versionID(1), "another value", "AWSCURRENT") },
+			prepare: func(a *account) { a.put(versionID(1), "another value", "AWSCURRENT") },
 			certain: managedsecret.ErrVersionExists, calls: 1,
 		},
 		"another run was first, after silence": {
 			faults:  []faulttest.Fault{fault(faulttest.RequestLost, 1)},
-			prepare: func(a *account) { a.put("etl", versionID(1), "another value", "AWSCURRENT") },
+			prepare: func(a *account) { a.put(versionID(1), "another value", "AWSCURRENT") },
 			certain: managedsecret.ErrVersionExists, calls: 2,
 		},
 		"this run was here before": {
-			prepare: func(a *account) { a.put("etl", versionID(1), newValue, "AWSCURRENT") },
+			prepare: func(a *account) { a.put(versionID(1), newValue, "AWSCURRENT") },
 			stored:  true, ok: true, calls: 1,
 		},
 	}
@@ -122,7 +122,7 @@ func TestPutCertainty(t *testing.T) {
 					t.Errorf("%v, stored %v, want success %v, stored %v", err, stored, test.ok, test.stored)
 				}
 				for _, certain := range []error{managedsecret.ErrNotWritten, managedsecret.ErrVersionExists} {
-					if errors.Is(err, certain) != (certain == test.certain) {
+					if errors.Is(err, certain) != errors.Is(test.certain, certain) {
 						t.Errorf("%v, want certainty %v", err, test.certain)
 					}
 					if errors.Is(err, certain) && stored {

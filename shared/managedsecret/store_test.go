@@ -63,10 +63,11 @@ func (a *account) create(name, value string, tags ...types.Tag) string {
 	return aws.ToString(out.ARN)
 }
 
-func (a *account) put(name, id, value string, labels ...string) {
+// put gives the secret etl another version.
+func (a *account) put(id, value string, labels ...string) {
 	a.t.Helper()
 	_, err := a.client.PutSecretValue(a.t.Context(), &secretsmanager.PutSecretValueInput{
-		SecretId: &name, ClientRequestToken: &id, SecretString: &value, VersionStages: labels,
+		SecretId: aws.String("etl"), ClientRequestToken: &id, SecretString: &value, VersionStages: labels,
 	})
 	if err != nil {
 		a.t.Fatal(err)
@@ -143,7 +144,10 @@ func TestListPages(t *testing.T) {
 		}
 		// Whoever stops early does not pay for the rest.
 		a.Faults().Reset()
-		for range a.store.List(t.Context()) {
+		for _, err := range a.store.List(t.Context()) {
+			if err != nil {
+				t.Error(err)
+			}
 			break
 		}
 		if n := a.count("ListSecrets"); n != 1 {
@@ -170,8 +174,8 @@ func TestListPages(t *testing.T) {
 func TestSecretState(t *testing.T) {
 	a := newAccount(t)
 	arn := a.create("etl", "v0", managed)
-	a.put("etl", versionID(1), "v1", "AWSCURRENT")
-	a.put("etl", versionID(2), "v2", "AWSPENDING")
+	a.put(versionID(1), "v1", "AWSCURRENT")
+	a.put(versionID(2), "v2", "AWSPENDING")
 	for s, err := range a.store.List(t.Context()) {
 		if err != nil {
 			t.Fatal(err)
@@ -227,6 +231,7 @@ func (c *canned) BatchGetSecretValue(context.Context, *secretsmanager.BatchGetSe
 	return next, nil
 }
 
+//nolint:revive // the name is the SDK's
 func (c *canned) ListSecretVersionIds(context.Context, *secretsmanager.ListSecretVersionIdsInput, ...func(*secretsmanager.Options)) (*secretsmanager.ListSecretVersionIdsOutput, error) {
 	next := c.versions[0]
 	c.versions = c.versions[1:]
@@ -345,7 +350,7 @@ func TestVersions(t *testing.T) {
 		arn := a.create("etl", "v0", managed)
 		for i := 1; i <= 3; i++ {
 			time.Sleep(2 * time.Millisecond) // versions are told apart by the millisecond
-			a.put("etl", versionID(i), fmt.Sprintf("v%d", i), "AWSCURRENT")
+			a.put(versionID(i), fmt.Sprintf("v%d", i), "AWSCURRENT")
 		}
 		all, err := a.store.Versions(t.Context(), arn)
 		if err != nil {
@@ -438,9 +443,9 @@ func TestMoveLabel(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			inBubble(t, func(t *testing.T, a *account) {
 				arn := a.create("etl", "v0", managed)
-				a.put("etl", versionID(v3), "v3", "AWSCURRENT")
-				a.put("etl", versionID(v1), "v1", "AWSCURRENT")
-				a.put("etl", versionID(v2), "v2", "AWSPENDING")
+				a.put(versionID(v3), "v3", "AWSCURRENT")
+				a.put(versionID(v1), "v1", "AWSCURRENT")
+				a.put(versionID(v2), "v2", "AWSPENDING")
 				if test.fault != 0 {
 					a.Faults().Add(faulttest.Fault{Op: "UpdateSecretVersionStage", Kind: test.fault})
 				}
