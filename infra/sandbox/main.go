@@ -37,7 +37,9 @@ func main() {
 }
 
 func run(ctx context.Context, screen *terminal.Screen, quick, serve bool, service show.Service) error {
-	s, err := show.Open(ctx, show.Config{Grace: 6 * time.Second, Pause: 10 * time.Millisecond, Quick: quick}, screen)
+	s, err := show.Open(ctx, show.Config{
+		Grace: 6 * time.Second, Pause: 10 * time.Millisecond, Latency: 200 * time.Millisecond, Quick: quick,
+	}, screen)
 	if err != nil {
 		return err
 	}

@@ -186,3 +186,20 @@ func byHand(c credential.Credential) (string, error) {
 	})
 	return string(text), err
 }
+
+// Repair is what the people do whom a sweep's report asks for help: of a full
+// principal they delete an OAuth secret that nobody uses, and one that is
+// switched off they activate.
+func (f *Fleet) Repair() {
+	for i := range f.Managed {
+		m := &f.Managed[i]
+		switch m.Fate {
+		case Full:
+			f.clouds.Databricks.DeleteSecret(m.Principal.ID, m.Foreign[0])
+			m.Foreign = m.Foreign[1:]
+		case Inactive:
+			f.clouds.Databricks.SetActive(m.Principal.ID, true)
+		default:
+		}
+	}
+}

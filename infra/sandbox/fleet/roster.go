@@ -66,14 +66,16 @@ type entry struct {
 // The secrets that are picked out by name.
 const (
 	// AccountAdmin and WorkspaceUser are for a client to try, one at each level.
-	AccountAdmin  = "databricks/terraform"
-	WorkspaceUser = "databricks/etl-ingest"
+	AccountAdmin  = "platform/terraform"
+	WorkspaceUser = "etl/ingest"
+	// Tested is the one whose configuration is tried.
+	Tested = "jobs/runner"
 	// Interrupted is the one whose rotation was killed an hour ago.
-	Interrupted = "databricks/etl-streaming"
+	Interrupted = "etl/streaming"
 	// ByProtocol is the one that Secrets Manager rotates.
-	ByProtocol = "databricks/payments-ledger"
+	ByProtocol = "payments/ledger"
 	// unmanaged has everything that a managed secret has, but the tag.
-	unmanaged = "databricks/finance-close"
+	unmanaged = "finance/close"
 )
 
 // TeamKey is a key that is not the rotation's, in the secret that was filled by
@@ -84,20 +86,20 @@ const teamValue = "vendor-management"
 
 var roster = []entry{
 	{name: AccountAdmin, at: account, fate: Rotated, age: 40 * day, admin: true, story: "overdue"},
-	{name: "databricks/scim-sync", at: account, fate: Rotated, age: 33 * day, story: "overdue"},
+	{name: "platform/scim-sync", at: account, fate: Rotated, age: 33 * day, story: "overdue"},
 	{name: WorkspaceUser, at: analytics, fate: Rotated, age: 61 * day, story: "overdue"},
-	{name: Interrupted, at: analytics, fate: Rotated, age: 31 * day, story: "overdue, and a run died in mid-rotation"},
-	{name: "databricks/dbt-nightly", at: production, fate: Rotated, age: 35 * day, scopes: []string{"sql"}, story: "overdue, scope sql"},
-	{name: "databricks/bi-dashboards", at: production, fate: Rotated, age: 45 * day, scopes: []string{"dashboards", "sql"}, story: "overdue, scopes dashboards sql"},
-	{name: "databricks/partner-exchange", at: production, fate: Rotated, age: 6 * day, lifetime: 6*day + 12*time.Hour, story: "expires in 12 hours"},
-	{name: "databricks/vendor-connector", at: analytics, fate: Adopted, age: 200 * day, lifetime: 730 * day, byHand: true, story: "filled by hand"},
-	{name: "databricks/portal", at: account, fate: Issued, story: "registered, never issued"},
-	{name: "databricks/ml-training", at: analytics, fate: Unchanged, age: 12 * day, story: "young"},
-	{name: "databricks/job-runner", at: account, fate: Unchanged, age: 3 * day, story: "young"},
+	{name: Interrupted, at: analytics, fate: Rotated, age: 31 * day, story: "overdue, its last rotation died"},
+	{name: "dbt/nightly", at: production, fate: Rotated, age: 35 * day, scopes: []string{"sql"}, story: "overdue, scope sql"},
+	{name: "bi/dashboards", at: production, fate: Rotated, age: 45 * day, scopes: []string{"dashboards", "sql"}, story: "overdue, scopes dashboards and sql"},
+	{name: "partners/exchange", at: production, fate: Rotated, age: 6 * day, lifetime: 6*day + 12*time.Hour, story: "expires in 12 hours"},
+	{name: "vendors/connector", at: analytics, fate: Adopted, age: 200 * day, lifetime: 730 * day, byHand: true, story: "filled by hand, of unknown age"},
+	{name: "web/portal", at: account, fate: Issued, story: "registered, never issued"},
+	{name: "ml/training", at: analytics, fate: Unchanged, age: 12 * day, story: "young"},
+	{name: Tested, at: account, fate: Unchanged, age: 3 * day, story: "young"},
 	{name: ByProtocol, at: production, fate: Unchanged, age: 20 * day, story: "young"},
-	{name: "databricks/monitoring", at: analytics, fate: Retired, age: 2 * time.Hour, predecessor: 32 * day, story: "predecessor past its grace"},
-	{name: "databricks/legacy-reports", at: account, fate: Full, age: 50 * day, foreign: 4, story: "overdue, four secrets of others"},
-	{name: "databricks/legacy-exports", at: production, fate: Inactive, age: 55 * day, story: "overdue, principal switched off"},
+	{name: "ops/monitoring", at: analytics, fate: Retired, age: 2 * time.Hour, predecessor: 32 * day, story: "predecessor past its grace"},
+	{name: "legacy/reports", at: account, fate: Full, age: 50 * day, foreign: 4, story: "overdue, four secrets of others"},
+	{name: "legacy/exports", at: production, fate: Inactive, age: 55 * day, story: "overdue, principal switched off"},
 }
 
 var unmanagedEntry = entry{name: unmanaged, at: production, fate: Unchanged, age: 100 * day, lifetime: 730 * day, story: "not managed"}

@@ -33,7 +33,6 @@ func (s *Show) playInterruption(ctx context.Context) error {
 	})
 	faults.OnKill(func(context.Context, faulttest.Call) { s.stage.Kill("rotate") })
 	defer faults.OnKill(nil)
-	defer faults.Clear()
 
 	_, err := s.stage.Invoke(ctx, "rotate", fmt.Appendf(nil, `{"action":"rotate","secrets":[%q]}`, member.Name))
 	var failure *lambdahost.FunctionError
@@ -47,6 +46,10 @@ func (s *Show) playInterruption(ctx context.Context) error {
 	s.orphan = after.Live[slices.IndexFunc(after.Live, func(id string) bool { return !slices.Contains(before.Live, id) })]
 	s.screen.Line("  %s: the function is killed right after Databricks created OAuth secret %s", member.Name, short(s.orphan))
 	s.screen.Line("  Nobody knows that secret's value, and no version records it. What was current still is.")
+	// From here on the clouds are as slow as a network is, so that there is
+	// time for something to go wrong in.
+	faults.Clear()
+	s.stage.SlowDown(s.config.Latency)
 	return nil
 }
 

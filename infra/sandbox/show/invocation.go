@@ -3,6 +3,7 @@ package show
 import (
 	"context"
 	"errors"
+	"fmt"
 	"strings"
 	"time"
 
@@ -51,7 +52,16 @@ func (s *Show) observe(f func() error) (invocation, error) {
 
 // invoke runs the rotate function with an event.
 func (s *Show) invoke(ctx context.Context, event, activity string) (invocation, error) {
-	defer s.watch(func() string { return activity })()
+	before := s.fleet.Conditions()
+	defer s.watch(func() string {
+		replaced := 0
+		for name, now := range s.fleet.Conditions() {
+			if now.Version != before[name].Version {
+				replaced++
+			}
+		}
+		return fmt.Sprintf("%s: %d credentials replaced", activity, replaced)
+	})()
 	return s.observe(func() error {
 		_, err := s.stage.Invoke(ctx, "rotate", []byte(event))
 		return err

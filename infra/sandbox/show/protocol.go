@@ -15,9 +15,6 @@ import (
 	"databricks-credential-rotation/shared/awstest"
 )
 
-// tested is a secret whose configuration is tried and not rotated.
-const tested = "databricks/job-runner"
-
 // playProtocol is the other door: Secrets Manager calls the same binary, step
 // by step.
 func (s *Show) playProtocol(ctx context.Context) error {
@@ -43,12 +40,12 @@ func (s *Show) playProtocol(ctx context.Context) error {
 		return nil
 	}())
 
-	trial, err := s.rotateByProtocol(ctx, tested, false)
+	trial, err := s.rotateByProtocol(ctx, fleet.Tested, false)
 	if err != nil {
 		return err
 	}
-	run = s.lastRotation(tested)
-	s.screen.Line("  %s, rotate-secret --no-rotate-immediately: %s only", tested, strings.Join(run.Steps, ", "))
+	run = s.lastRotation(fleet.Tested)
+	s.screen.Line("  %s, rotate-secret --no-rotate-immediately: %s only", fleet.Tested, strings.Join(run.Steps, ", "))
 	s.expect("trying a configuration passes, and changes nothing", func() error {
 		switch {
 		case run.Err != nil:

@@ -7,7 +7,9 @@ import (
 	"strconv"
 	"time"
 
+	"databricks-credential-rotation/infra/sandbox/consumer"
 	"databricks-credential-rotation/infra/sandbox/fleet"
+	"databricks-credential-rotation/infra/sandbox/leak"
 	"databricks-credential-rotation/infra/sandbox/terminal"
 )
 
@@ -15,21 +17,13 @@ import (
 func (s *Show) reckon() {
 	s.result.Readers = s.readers.Count()
 	s.result.Elapsed = time.Since(s.began)
-	s.tellFleet()
+	s.tellEnd()
 	s.tellCost()
 
 	s.screen.Heading("What must hold at every moment")
 	readers := s.result.Readers
 	s.screen.Line("  readers of %d secrets, all along: %s", readers.Secrets, describe(readers))
-	s.expect(fmt.Sprintf("no reader was ever refused, in at least %d reads", minReads), func() error {
-		switch {
-		case readers.Failures > 0:
-			return fmt.Errorf("%d of %d reads and %d authentications failed", readers.Failures, readers.Reads, readers.Authentications)
-		case readers.Reads < minReads:
-			return fmt.Errorf("there were only %d reads", readers.Reads)
-		}
-		return nil
-	}())
+	s.expect(fmt.Sprintf("no reader was ever refused, in at least %d reads", minReads), judgeReaders(readers))
 	s.expect("the secret without the tag was never touched", func() error {
 		if !s.untouched() {
 			return errors.New(s.fleet.Unmanaged.Name + " is not what it was")
@@ -45,12 +39,7 @@ func (s *Show) reckon() {
 	s.result.Leak = s.search()
 	s.screen.Line("  %d secret values and tokens were given out; searched %d KB of logs at level DEBUG, errors and this output",
 		s.result.Leak.Values, (s.result.Leak.Bytes+1023)/1024)
-	s.expect("none of them is in there", func() error {
-		if len(s.result.Leak.Found) > 0 {
-			return fmt.Errorf("found in %v", s.result.Leak.Found)
-		}
-		return nil
-	}())
+	s.expect("none of them is in there", judgeLeak(s.result.Leak))
 	s.expect(fmt.Sprintf("the show is over within %v", maxElapsed), func() error {
 		if s.result.Elapsed > maxElapsed {
 			return fmt.Errorf("it took %v", s.result.Elapsed.Round(time.Second))
@@ -59,18 +48,37 @@ func (s *Show) reckon() {
 	}())
 }
 
-// tellFleet shows the fleet as it is at the end.
-func (s *Show) tellFleet() {
+func judgeReaders(c consumer.Count) error {
+	switch {
+	case c.Failures > 0:
+		return fmt.Errorf("%d of %d reads and %d authentications failed", c.Failures, c.Reads, c.Authentications)
+	case c.Reads < minReads:
+		return fmt.Errorf("there were only %d reads", c.Reads)
+	}
+	return nil
+}
+
+// judgeLeak also wants that there was something to find, and something to find
+// it in.
+func judgeLeak(l leak.Search) error {
+	switch {
+	case len(l.Found) > 0:
+		return fmt.Errorf("found in %v", l.Found)
+	case l.Values == 0 || l.Bytes == 0:
+		return fmt.Errorf("%d values were looked for in %d bytes", l.Values, l.Bytes)
+	}
+	return nil
+}
+
+// tellEnd shows the fleet as it is at the end.
+func (s *Show) tellEnd() {
 	s.screen.Heading("The fleet at the end, after %v", s.result.Elapsed.Round(100*time.Millisecond))
 	var rows [][]terminal.Cell
 	for _, m := range s.fleet.Managed {
 		c := s.fleet.Condition(m)
 		verdict := terminal.Cell{Text: "works", Style: terminal.Green}
-		switch {
-		case !c.Works:
-			verdict = terminal.Cell{Text: "does not work: " + string(m.Fate), Style: terminal.Yellow}
-		case m.Fate.Blocked():
-			verdict = terminal.Cell{Text: "works, waits for a person: " + string(m.Fate), Style: terminal.Yellow}
+		if !c.Works {
+			verdict = terminal.Cell{Text: "does not work", Style: terminal.Yellow}
 		}
 		rows = append(rows, []terminal.Cell{
 			{Text: m.Name}, {Text: m.Level}, {Text: short(c.Current)}, {Text: age(c.Age)}, {Text: strconv.Itoa(len(c.Live))}, verdict,

@@ -42,7 +42,7 @@ func (s *Show) Serve(ctx context.Context, service Service) error {
 	s.readers = s.newReaders(ctx, servingPause, service.Grace/2)
 	s.book.Readers = s.readers.TokenRequests
 	for _, m := range s.fleet.Managed {
-		if m.Fate != fleet.Inactive {
+		if s.fleet.Condition(m).Works {
 			s.readers.Add(m.Name)
 		}
 	}
@@ -73,7 +73,7 @@ func (s *Show) sweepOnSchedule(ctx context.Context) error {
 	did := map[string][]string{}
 	for name, outcome := range i.outcomes {
 		status := outcome.Status
-		did[status] = append(did[status], strings.TrimPrefix(name, "databricks/"))
+		did[status] = append(did[status], name)
 	}
 	var parts []string
 	for _, status := range []string{"issued", "rotated", "retired", "overtaken", "failed", "blocked"} {
@@ -112,7 +112,7 @@ func (s *Show) tellCommands(service Service) {
 	paste("an account's service principal",
 		`export DATABRICKS_AUTH_TYPE=oauth-m2m`, fmt.Sprintf(secretEnv, fleet.AccountAdmin))
 	invoke := `aws lambda invoke --function-name rotate --cli-binary-format raw-in-base64-out --payload '%s' /dev/stdout`
-	paste("the function: a sweep (two secrets wait for a person, so it fails and says so), a dry run, and one secret now",
+	paste("the function: a sweep, what a sweep would do, and one secret now (AWS CLI 2; version 1 has no --cli-binary-format)",
 		fmt.Sprintf(invoke, sweepEvent),
 		fmt.Sprintf(invoke, `{"action":"sweep","dry_run":true}`),
 		fmt.Sprintf(invoke, `{"action":"rotate","secrets":["`+fleet.WorkspaceUser+`"],"force":true}`))

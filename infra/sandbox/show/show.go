@@ -34,6 +34,9 @@ type Config struct {
 	Grace time.Duration
 	// Pause is how long each reader rests between two authentications.
 	Pause time.Duration
+	// Latency is how long Databricks takes to list, create or delete an OAuth
+	// secret.
+	Latency time.Duration
 	// Quick ends the show after the first sweep.
 	Quick bool
 	// Seed makes the ids and secret values of the simulated clouds.
@@ -96,9 +99,10 @@ func (s *Show) open(ctx context.Context) error {
 	if s.fleet, err = fleet.Seed(ctx, s.stage.Clouds); err != nil {
 		return err
 	}
-	s.screen.Line("  %d managed secrets with a past, 1 that is not managed", len(s.fleet.Managed))
 	s.screen.Line("  rotation interval %d days, grace period %v; the rotator has no secret of its own, its AWS role is its identity",
 		int(interval.Hours()/24), s.config.Grace)
+	s.screen.Heading("The fleet: %d managed secrets with a past, and one that is not managed", len(s.fleet.Managed))
+	s.tellFleet()
 	s.readers = s.newReaders(ctx, s.config.Pause, s.config.Grace/2)
 	s.book = ledger.Book{
 		Databricks: s.stage.Databricks.Faults(), AWS: s.stage.AWS.Faults(),
@@ -121,7 +125,7 @@ func (s *Show) newReaders(ctx context.Context, pause, cache time.Duration) *cons
 // Play plays the acts. The error is of the stage; what the product got wrong
 // is in the result.
 func (s *Show) Play(ctx context.Context) (Result, error) {
-	acts := []func(context.Context) error{s.playInterruption, s.playSweep, s.playProtocol, s.playRetirement, s.playQuiet, s.playReconcile}
+	acts := []func(context.Context) error{s.playInterruption, s.playSweep, s.playProtocol, s.playRetirement, s.playQuiet, s.playReconcile, s.playRepair}
 	if s.config.Quick {
 		acts = acts[:2]
 	}

@@ -3,6 +3,8 @@ package show
 import (
 	"cmp"
 	"fmt"
+	"strconv"
+	"strings"
 	"time"
 
 	"databricks-credential-rotation/infra/sandbox/fleet"
@@ -15,6 +17,18 @@ var statusStyles = map[string]terminal.Style{
 	"blocked": terminal.Yellow, "failed": terminal.Red, "unchanged": terminal.Dim,
 }
 
+// tellFleet shows the fleet as it is before anything happens.
+func (s *Show) tellFleet() {
+	var rows [][]terminal.Cell
+	for _, m := range s.fleet.Managed {
+		c := s.fleet.Condition(m)
+		rows = append(rows, []terminal.Cell{
+			{Text: m.Name}, {Text: m.Level}, {Text: became(c, c)}, {Text: strconv.Itoa(len(c.Live))}, {Text: m.Story},
+		})
+	}
+	s.screen.Table([]string{"secret", "level", "OAuth secret", "live", "story"}, rows)
+}
+
 // table shows what an invocation did with each secret.
 func (s *Show) table(i invocation) {
 	var rows [][]terminal.Cell
@@ -24,15 +38,13 @@ func (s *Show) table(i invocation) {
 		before, after := i.before[m.Name], i.after[m.Name]
 		rows = append(rows, []terminal.Cell{
 			{Text: m.Name},
-			{Text: m.Level},
-			{Text: m.Story, Style: terminal.Dim},
 			{Text: became(before, after)},
 			{Text: fmt.Sprintf("%d → %d", len(before.Live), len(after.Live))},
 			{Text: status, Style: statusStyles[status]},
 			{Text: why(outcome.Reason, outcome.Block, len(outcome.Retired))},
 		})
 	}
-	s.screen.Table([]string{"secret", "level", "story", "OAuth secret", "live", "status", "why"}, rows)
+	s.screen.Table([]string{"secret", "OAuth secret", "live", "status", "why"}, rows)
 }
 
 func became(before, after fleet.Condition) string {
@@ -60,7 +72,8 @@ func age(d time.Duration) string {
 }
 
 func why(reason, block string, deleted int) string {
-	text := cmp.Or(block, reason)
+	// Reasons speak of the current credential, which the row is about.
+	text := cmp.Or(block, strings.TrimPrefix(reason, "the current credential "))
 	if deleted == 0 {
 		return text
 	}

@@ -2,11 +2,13 @@ package stage
 
 import (
 	"fmt"
+	"time"
 
 	"github.com/aws/aws-sdk-go-v2/service/secretsmanager"
 
 	"databricks-credential-rotation/shared/awstest"
 	"databricks-credential-rotation/shared/databrickstest"
+	"databricks-credential-rotation/shared/faulttest"
 )
 
 // pageSize is how many OAuth secrets Databricks lists in one page here. The
@@ -28,8 +30,8 @@ type Clouds struct {
 	Rotator databrickstest.Principal
 }
 
-// openClouds starts both simulators on loopback.
-func openClouds(seed uint64) (Clouds, error) {
+// OpenClouds starts both simulators on loopback.
+func OpenClouds(seed uint64) (Clouds, error) {
 	clock := &Clock{}
 	c := Clouds{
 		Clock:      clock,
@@ -42,7 +44,7 @@ func openClouds(seed uint64) (Clouds, error) {
 		return c, fmt.Errorf("start the Databricks simulator: %w", err)
 	}
 	if err := c.AWS.Listen(); err != nil {
-		c.close()
+		c.Close()
 		return c, fmt.Errorf("start the AWS emulator: %w", err)
 	}
 	c.Rotator = c.Databricks.AddPrincipal(databrickstest.PrincipalSpec{DisplayName: "credential-rotator", AccountAdmin: true})
@@ -57,7 +59,8 @@ func openClouds(seed uint64) (Clouds, error) {
 	return c, nil
 }
 
-func (c Clouds) close() {
+// Close ends both simulators.
+func (c Clouds) Close() {
 	c.AWS.Close()
 	c.Databricks.Close()
 }
@@ -78,4 +81,17 @@ func (c Clouds) Unknown() []string {
 func (c Clouds) Forget() {
 	c.Databricks.Faults().Reset()
 	c.AWS.Faults().Reset()
+}
+
+// SlowDown has Databricks take that long to list, create or delete an OAuth
+// secret. Token requests stay as fast as they are: applications make them all
+// the time.
+func (c Clouds) SlowDown(latency time.Duration) {
+	for _, op := range []string{
+		databrickstest.OpAccountListSecrets, databrickstest.OpWorkspaceListSecrets,
+		databrickstest.OpAccountCreateSecret, databrickstest.OpWorkspaceCreateSecret,
+		databrickstest.OpAccountDeleteSecret, databrickstest.OpWorkspaceDeleteSecret,
+	} {
+		c.Databricks.Faults().Add(faulttest.Fault{Op: op, Times: faulttest.Forever, Kind: faulttest.Slow, Delay: latency})
+	}
 }

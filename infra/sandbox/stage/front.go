@@ -15,8 +15,8 @@ import (
 	"databricks-credential-rotation/infra/sandbox/lambdahost"
 )
 
-// invocations is the path of Lambda's Invoke, API version 2015-03-31.
-const invocations = "/2015-03-31/functions/"
+// lambdaAPI is the beginning of every path of Lambda's API.
+const lambdaAPI = "/2015-03-31/"
 
 // maxEvent is Lambda's limit for a synchronous event, in bytes.
 const maxEvent = 6 << 20
@@ -35,7 +35,10 @@ func (s *Stage) serve(ctx context.Context) error {
 		return fmt.Errorf("start the AWS endpoint: %w", err)
 	}
 	mux := http.NewServeMux()
-	mux.HandleFunc("POST "+invocations+"{function}/invocations", s.serveInvoke)
+	mux.HandleFunc("POST "+lambdaAPI+"functions/{function}/invocations", s.serveInvoke)
+	mux.HandleFunc(lambdaAPI, func(w http.ResponseWriter, _ *http.Request) {
+		refuse(w, http.StatusNotImplemented, "ServiceException", "the sandbox has no Lambda operation but Invoke")
+	})
 	mux.Handle("/", s.AWS)
 	s.front = &front{
 		url:    "http://" + listener.Addr().String(),

@@ -49,7 +49,7 @@ type Stage struct {
 // Open starts the clouds and deploys the functions. The end of ctx ends the
 // functions; [Stage.Close] ends everything.
 func Open(ctx context.Context, cfg Config) (*Stage, error) {
-	clouds, err := openClouds(cfg.Seed)
+	clouds, err := OpenClouds(cfg.Seed)
 	if err != nil {
 		return nil, err
 	}
@@ -177,5 +177,5 @@ func (s *Stage) Close() {
 			_ = host.Close() // it returns nothing but nil
 		}
 	}
-	s.close()
+	s.Clouds.Close()
 }

@@ -1,0 +1,4 @@
+package stage
+
+// Environment is what the rotate function is deployed with.
+var Environment = environment
