@@ -9,6 +9,7 @@ import (
 	"net/http/httptest"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -124,7 +125,7 @@ func TestKinds(t *testing.T) {
 		post   outcome // of the first POST, the faulty one
 		made   int     // what it left
 		get    outcome // of a GET with the fault, on a counter at 1
-		killed int
+		killed int64
 	}{
 		{fault: faulttest.Fault{}, post: outcome{Status: 200, Body: "1"}, made: 1, get: outcome{Status: 200, Body: "1"}},
 		{fault: faulttest.Fault{Kind: faulttest.RequestLost}, post: lost, get: lost},
@@ -156,16 +157,16 @@ func TestKinds(t *testing.T) {
 						t.Cleanup(cancel)
 						return ctx
 					}
-					killed, atKill := 0, 0
-					c.OnKill(func(context.Context, faulttest.Call) { killed++; atKill = c.now() })
+					var killed, atKill atomic.Int64
+					c.OnKill(func(context.Context, faulttest.Call) { killed.Add(1); atKill.Store(int64(c.now())) })
 
 					plant()
 					got := do(ctx(), t, client, http.MethodPost, url)
 					if diff := cmp.Diff(test.post, got); diff != "" || c.now() != test.made {
 						t.Errorf("POST left %d, want %d (-want +got):\n%s", c.now(), test.made, diff)
 					}
-					if killed > 0 && atKill != test.made {
-						t.Errorf("the caller died at %d, want %d", atKill, test.made)
+					if killed.Load() > 0 && atKill.Load() != int64(test.made) {
+						t.Errorf("the caller died at %d, want %d", atKill.Load(), test.made)
 					}
 					if test.made == 0 {
 						do(t.Context(), t, client, http.MethodPost, url)
@@ -175,8 +176,8 @@ func TestKinds(t *testing.T) {
 					if diff := cmp.Diff(test.get, got); diff != "" || c.now() != 1 {
 						t.Errorf("GET left %d, want 1 (-want +got):\n%s", c.now(), diff)
 					}
-					if killed != test.killed {
-						t.Errorf("killed %d times, want %d", killed, test.killed)
+					if killed.Load() != test.killed {
+						t.Errorf("killed %d times, want %d", killed.Load(), test.killed)
 					}
 					// The fault is used up.
 					if got := do(t.Context(), t, client, http.MethodGet, url); got.Body != "1" {
