@@ -153,7 +153,7 @@ func TestDeadCredentialIsNoticed(t *testing.T) {
 	g.Stop()
 
 	failure := seen.of("caching")[0]
-	text := failure.Error()
+	text := failure.String()
 	if failure.Secret != "app" || failure.Age == 0 || !strings.Contains(text, "app: a caching reader is refused with what it read ") || !strings.Contains(text, "invalid_client") {
 		t.Errorf("failure %q does not say what happened", text)
 	}
@@ -187,7 +187,7 @@ func TestUnreadableSecretIsNoticed(t *testing.T) {
 			var seen failures
 			w.group(0, &seen)
 			eventually(t, "a failure", func() bool { return len(seen.of("direct")) > 0 })
-			text := seen.of("direct")[0].Error()
+			text := seen.of("direct")[0].String()
 			if !strings.Contains(text, "cannot read: ") || !strings.Contains(text, test.want) || strings.Contains(text, "dose") {
 				t.Errorf("failure %q, want …%s…", text, test.want)
 			}

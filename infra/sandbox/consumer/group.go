@@ -40,14 +40,12 @@ type Failure struct {
 	Err error
 }
 
-func (f Failure) Error() string {
+func (f Failure) String() string {
 	if f.Age == 0 {
 		return fmt.Sprintf("%s: a %s reader cannot read: %v", f.Secret, f.Kind, f.Err)
 	}
 	return fmt.Sprintf("%s: a %s reader is refused with what it read %v ago: %v", f.Secret, f.Kind, f.Age.Round(time.Millisecond), f.Err)
 }
-
-func (f Failure) Unwrap() error { return f.Err }
 
 // Count is what a group has done so far.
 type Count struct {

@@ -22,6 +22,9 @@ const (
 	interval = 720 * time.Hour
 	lifetime = 2160 * time.Hour
 
+	// readingTime is how long the readers may go on reading at the end.
+	readingTime = 10 * time.Second
+
 	// applicationRole is whom the readers call AWS as, operatorRole the person
 	// who works with the system.
 	applicationRole = "application"
@@ -117,7 +120,7 @@ func (s *Show) newReaders(ctx context.Context, pause, cache time.Duration) *cons
 	return consumer.New(ctx, consumer.Config{
 		Store: s.stage.SecretsManager(applicationRole), Pause: pause, Cache: cache,
 		OnFailure: func(f consumer.Failure) {
-			s.screen.Line("%s", s.screen.Paint(terminal.Red, "  FAILURE "+f.Error()))
+			s.screen.Line("%s", s.screen.Paint(terminal.Red, "  FAILURE "+f.String()))
 		},
 	})
 }
@@ -137,9 +140,19 @@ func (s *Show) Play(ctx context.Context) (Result, error) {
 			return s.result, err
 		}
 	}
+	s.awaitReads(ctx)
 	s.readers.Stop()
 	s.reckon()
 	return s.result, nil
+}
+
+// awaitReads gives the readers of a slow machine, or of a quick show, the time
+// to read often enough.
+func (s *Show) awaitReads(ctx context.Context) {
+	defer s.watch(func() string { return "reading on" })()
+	for end := time.Now().Add(readingTime); time.Now().Before(end) && ctx.Err() == nil && s.readers.Count().Reads < minReads; {
+		time.Sleep(s.config.Pause)
+	}
 }
 
 // Close ends everything and removes the binaries.

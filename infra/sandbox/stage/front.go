@@ -92,7 +92,8 @@ func (s *Stage) serveInvoke(w http.ResponseWriter, r *http.Request) {
 	case "Event":
 		// It outlives the request, as a queued event does; its failure is kept
 		// with the others.
-		go func() { _, _ = s.Invoke(context.WithoutCancel(r.Context()), name, event) }()
+		ctx := context.WithoutCancel(r.Context())
+		go func() { _, _ = s.Invoke(ctx, name, event) }()
 		w.WriteHeader(http.StatusAccepted)
 	case "DryRun":
 		w.WriteHeader(http.StatusNoContent)
@@ -114,7 +115,7 @@ func (s *Stage) respond(ctx context.Context, w http.ResponseWriter, name string,
 		w.Header().Set("X-Amz-Function-Error", "Unhandled")
 		reply, _ = json.Marshal(failure) // strings always marshal
 	}
-	_, _ = w.Write(reply) // the client went away
+	_, _ = w.Write(reply) //nolint:gosec // JSON by its type, for a client that is no browser
 }
 
 // functionName takes a name, an ARN, or either with a qualifier.

@@ -49,7 +49,7 @@ type Stage struct {
 // Open starts the clouds and deploys the functions. The end of ctx ends the
 // functions; [Stage.Close] ends everything.
 func Open(ctx context.Context, cfg Config) (*Stage, error) {
-	clouds, err := OpenClouds(cfg.Seed)
+	clouds, err := OpenClouds(cfg.Seed) //nolint:contextcheck // the simulators listen until they are closed
 	if err != nil {
 		return nil, err
 	}
