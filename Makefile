@@ -48,8 +48,32 @@ demo: ## Show the whole system at work on this machine
 test: ## Run the tests
 	@go test ./...
 
+# A soak's failing script is written to testdata/rapid and plays again with
+# the flag that the failure prints.
+SOAK_CHECKS ?= 100000
+SOAK_SHARDS ?= $(shell getconf _NPROCESSORS_ONLN)
+
+.PHONY: crash-matrix
+crash-matrix: ## Fail each call of a rotation in every way, at every door
+	@go test -count=1 -run '^TestCrashMatrix$$' -v ./functions/rotate/rotation | grep -v '^=== '
+
+.PHONY: soak
+soak: ## Play SOAK_CHECKS random scripts of months with faults (takes long)
+	@dir=$$(mktemp -d); trap 'rm -rf $$dir' EXIT; \
+	go test -c -o $$dir/soak ./functions/rotate/rotation; \
+	each=$$(( ($(SOAK_CHECKS) + $(SOAK_SHARDS) - 1) / $(SOAK_SHARDS) )); pids=(); \
+	for (( i = 0; i < $(SOAK_SHARDS); i++ )); do \
+		(cd functions/rotate/rotation && exec $$dir/soak -test.run '^TestSoak$$' -test.timeout 0 -test.v -rapid.checks=$$each) & pids+=($$!); \
+	done; \
+	for pid in "$${pids[@]}"; do wait $$pid; done; \
+	echo "soak: $$(( each * $(SOAK_SHARDS) )) scripts, 0 violations"
+
+.PHONY: sabotage
+sabotage: ## Break the rotation on purpose, and see that the tests notice
+	@go run ./infra/sabotage
+
 .PHONY: check
-check: modules format vet lint template workflows sam conformance ## Run everything that the gate needs, apart from the tests
+check: modules format vet lint template workflows sam conformance sabotage ## Run everything that the gate needs, apart from the tests
 
 .PHONY: build
 build: ## Build the functions for Lambda into dist/

@@ -7,6 +7,7 @@ type behaviour struct {
 	lagReads             bool
 	revokeTokensOnDelete bool
 	listExpired          bool
+	refuseNew            bool
 }
 
 // IgnoreScopes makes a create ignore the scopes it is asked for and answer
@@ -25,6 +26,10 @@ func (s *Server) RevokeTokensOnDelete(on bool) { s.set(&s.behaviour.revokeTokens
 
 // ListExpired makes listings show expired secrets too, and deletes find them.
 func (s *Server) ListExpired(on bool) { s.set(&s.behaviour.listExpired, on) }
+
+// RefuseNew makes secrets that are created while it is on useless: they are
+// listed, and the token endpoint refuses them for ever.
+func (s *Server) RefuseNew(on bool) { s.set(&s.behaviour.refuseNew, on) }
 
 func (s *Server) set(flag *bool, on bool) {
 	s.mu.Lock()

@@ -129,3 +129,21 @@ func TestRateLimitCreates(t *testing.T) {
 		t.Errorf("create a second later: %d", got)
 	}
 }
+
+func TestRefuseNew(t *testing.T) {
+	s := databrickstest.New(databrickstest.Config{})
+	p := s.AddPrincipal(databrickstest.PrincipalSpec{DisplayName: "etl"})
+	before, err := s.AddSecret(p.ID, databrickstest.SecretSpec{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	s.RefuseNew(true)
+	useless, err := s.AddSecret(p.ID, databrickstest.SecretSpec{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	s.RefuseNew(false)
+	if !s.Authenticates(p.ApplicationID, before.Value) || s.Authenticates(p.ApplicationID, useless.Value) {
+		t.Error("RefuseNew refuses the wrong secret")
+	}
+}

@@ -38,6 +38,8 @@ type oauthSecret struct {
 	OAuthSecret
 	// unseen makes the token endpoint refuse it once, while reads lag.
 	unseen bool
+	// useless makes the token endpoint refuse it always.
+	useless bool
 }
 
 func (o *oauthSecret) liveAt(now time.Time) bool {
@@ -117,6 +119,8 @@ func (s *Server) addSecret(p *principal, spec SecretSpec, createdBy string, now 
 			CreatedBy:  createdBy,
 		},
 		unseen: s.behaviour.lagReads,
+
+		useless: s.behaviour.refuseNew,
 	}
 	if spec.NoExpiry {
 		o.ExpireTime = time.Time{}
@@ -190,5 +194,5 @@ func (s *Server) Authenticates(clientID, secret string) bool {
 		return false
 	}
 	o := p.now.holder(secret, now)
-	return o != nil && !o.unseen
+	return o != nil && !o.unseen && !o.useless
 }

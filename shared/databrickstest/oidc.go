@@ -76,7 +76,7 @@ func issueAccessToken(r *request) (reply, *failure) {
 	switch r.form.Get("grant_type") {
 	case grantClientCredentials:
 		o := p.view(r.stale).holder(secret, r.now)
-		if o == nil {
+		if o == nil || o.useless {
 			return reply{}, invalidClient()
 		}
 		if o.unseen {

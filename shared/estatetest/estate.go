@@ -67,9 +67,11 @@ type Managed struct {
 
 // tenure is the time in which a credential was current.
 type tenure struct {
-	clientSecret    string
-	from, until     time.Time
-	killedByAPerson bool
+	clientSecret string
+	from, until  time.Time
+	// excused tells that it is not the rotation's fault if it does not work: a
+	// person deleted it, or it died while its principal was switched off.
+	excused bool
 }
 
 // Config sets an estate up. The zero value is usable.
@@ -240,7 +242,7 @@ func (e *Estate) DeleteByHand(m *Managed, id string) {
 		delete(m.foreign, id)
 		for i := range m.history {
 			if m.history[i].clientSecret == s.Value {
-				m.history[i].killedByAPerson = true
+				m.history[i].excused = true
 			}
 		}
 		if current, ok := e.current(m); ok && current.ClientSecret.Reveal() == s.Value {

@@ -42,6 +42,8 @@ func (e *Estate) observe() {
 				continue
 			}
 			m.history[n-1].until = now
+			// What was dead already has no grace.
+			m.history[n-1].excused = m.history[n-1].excused || m.disturbed
 		}
 		m.history = append(m.history, tenure{clientSecret: value, from: now})
 		m.disturbed = false
@@ -69,7 +71,7 @@ func (e *Estate) sample(grace time.Duration) []Violation {
 		for i, t := range m.history {
 			s, live := e.secretOf(m, t.clientSecret)
 			switch current := i == len(m.history)-1; {
-			case t.killedByAPerson:
+			case t.excused:
 			case current && !live:
 				found = append(found, Violation{1, m.Name, "AWSCURRENT does not authenticate"})
 			case !current && !live && now.Sub(t.until) < grace:

@@ -186,6 +186,24 @@ func TestScopesIgnored(t *testing.T) {
 	})
 }
 
+// Invariant 1: what does not authenticate never becomes current, at whichever
+// door. It is deleted.
+func TestNeverPromotesWhatIsRefused(t *testing.T) {
+	inWorld(t, func(w *world) {
+		m := w.register(estatetest.Registration{Name: "etl"})
+		before, ids := w.current(m), w.ids(m)
+		time.Sleep(w.policy.Interval)
+		w.Databricks.RefuseNew(true)
+		w.sweep("does not authenticate")
+		if after := w.current(m); after.OAuthSecretID != before.OAuthSecretID {
+			t.Error("a credential that does not authenticate became current")
+		}
+		if diff := cmp.Diff(ids, w.ids(m)); diff != "" {
+			t.Errorf("OAuth secrets (-want +got):\n%s", diff)
+		}
+	})
+}
+
 // A human's edits are respected: keys they add survive, and a value that they
 // wrote without bookkeeping is taken over again without a dead moment.
 func TestHumanEdits(t *testing.T) {
