@@ -28,9 +28,6 @@ import (
 // script of a run is drawn first and then played in virtual time, so that a
 // failing seed plays again, and shrinks.
 
-// soakChecks is how many scripts `go test` plays; -rapid.checks plays others.
-const soakChecks = "1000"
-
 func TestMain(m *testing.M) {
 	flag.Parse()
 	if !isSet("rapid.checks") {
