@@ -18,7 +18,10 @@ type Access struct {
 	Resource string
 	// Conditions holds the condition keys that the emulator knows, by the
 	// names that policies use: "aws:ResourceTag/<key>", "aws:RequestTag/<key>",
-	// "aws:TagKeys", "secretsmanager:VersionStage",
+	// "aws:TagKeys", "secretsmanager:Name", "secretsmanager:ResourceTag/<key>",
+	// "secretsmanager:VersionId", "secretsmanager:VersionStage",
+	// "secretsmanager:RotationLambdaARN",
+	// "secretsmanager:resource/AllowRotationLambdaArn",
 	// "sts:IdentityTokenAudience", "sts:SigningAlgorithm", "sts:DurationSeconds".
 	Conditions map[string][]string
 }

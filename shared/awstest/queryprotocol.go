@@ -25,8 +25,12 @@ func (f *form) take(name string) string {
 	return f.values.Get(name)
 }
 
-// list takes name.member.1, name.member.2 and so on.
+// list takes name.member.1, name.member.2 and so on. An empty list is sent as
+// the bare name.
 func (f *form) list(name string) []string {
+	if f.values.Get(name) == "" {
+		f.taken[name] = true
+	}
 	var values []string
 	for i := 1; ; i++ {
 		key := name + ".member." + strconv.Itoa(i)

@@ -214,6 +214,9 @@ func (s *Server) secretResource(id string) (arn string, conditions map[string][]
 	if sec == nil || sec.state == nil {
 		return s.secretARN(strings.TrimPrefix(id, s.secretARN(""))), conditions
 	}
+	if lambda := sec.state.rotation.lambda; lambda != "" {
+		conditions["secretsmanager:resource/AllowRotationLambdaArn"] = []string{lambda}
+	}
 	for _, t := range sec.state.tags {
 		for _, prefix := range []string{"aws:ResourceTag/", "secretsmanager:ResourceTag/"} {
 			conditions[prefix+t.Key] = []string{t.Value}

@@ -1,6 +1,11 @@
 package awstest
 
-import "time"
+import (
+	"fmt"
+	"maps"
+	"slices"
+	"time"
+)
 
 // Version is one version of a secret as it is, whatever a client may see.
 type Version struct {
@@ -62,6 +67,26 @@ func (s *Server) SecretNames() []string {
 		}
 	}
 	return names
+}
+
+// CreateSecret makes a secret without a call: no fault, no record, and a
+// version id that the seed decides. An empty value is none.
+func (s *Server) CreateSecret(name, value string, tags map[string]string) (arn string, err error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	token := s.uuid()
+	create := &createSecret{Name: &name, ClientRequestToken: &token}
+	if value != "" {
+		create.SecretString = &value
+	}
+	for _, key := range slices.Sorted(maps.Keys(tags)) {
+		create.Tags = append(create.Tags, tag{key, tags[key]})
+	}
+	reply, err := create.perform(&secretCall{Server: s, now: s.now()})
+	if err != nil {
+		return "", fmt.Errorf("create secret %s: %w", name, err)
+	}
+	return reply.(createReply).ARN, nil
 }
 
 func (st *state) truth(v *version) Version {
