@@ -110,9 +110,9 @@ type Report struct {
 	Secrets int `json:"secrets"`
 	// Counts are by status.
 	Counts map[Status]int `json:"counts"`
-	// Left counts the secrets that were not looked at because the run's time
-	// was over.
-	Left int `json:"left,omitempty"`
+	// Left are the secrets that were not looked at because the run's time was
+	// over.
+	Left []string `json:"left,omitempty"`
 	// Outcomes are those that are not unchanged.
 	Outcomes []Outcome `json:"-"`
 }
@@ -142,8 +142,8 @@ func (r *Report) Err() error {
 			problems = append(problems, p)
 		}
 	}
-	if r.Left > 0 {
-		problems = append(problems, fmt.Sprintf("%d secrets were left for the next run: time was over", r.Left))
+	if n := len(r.Left); n > 0 {
+		problems = append(problems, fmt.Sprintf("%d secrets were left for the next run, for time was over: %s", n, abridge(r.Left)))
 	}
 	if len(problems) == 0 {
 		return nil
@@ -156,5 +156,13 @@ func (r *Report) Err() error {
 	}
 	good := r.Secrets - r.Counts[Blocked] - r.Counts[Failed]
 	return fmt.Errorf("%d of %d managed secrets need attention, %d are as they should be:\n%s%s",
-		r.Secrets-good+r.Left, r.Secrets+r.Left, good, strings.Join(shown, "\n"), rest)
+		r.Secrets-good+len(r.Left), r.Secrets+len(r.Left), good, strings.Join(shown, "\n"), rest)
+}
+
+// abridge lists names for an error.
+func abridge(names []string) string {
+	if len(names) > maxProblems {
+		return fmt.Sprintf("%s, … and %d more", strings.Join(names[:maxProblems], ", "), len(names)-maxProblems)
+	}
+	return strings.Join(names, ", ")
 }

@@ -146,7 +146,7 @@ func (r *run) log(ctx context.Context, report *Report) {
 		r.Log.LogAttrs(ctx, level, "secret", attrs...)
 	}
 	r.Log.LogAttrs(ctx, slog.LevelInfo, "run finished", slog.String("door", report.Door),
-		slog.Bool("nothing_to_do", report.Counts[Unchanged] == report.Secrets), slog.Int("secrets", report.Secrets), slog.Any("counts", report.Counts), slog.Int("left", report.Left))
+		slog.Bool("nothing_to_do", report.Counts[Unchanged] == report.Secrets), slog.Int("secrets", report.Secrets), slog.Any("counts", report.Counts), slog.Any("left", report.Left))
 }
 
 // pool works on a bounded number of secrets at once and collects what became
@@ -174,7 +174,7 @@ func (p *pool) work(ctx context.Context, task func() Outcome, name string) {
 	if deadline, ok := ctx.Deadline(); ctx.Err() != nil || ok && time.Until(deadline) < stopMargin {
 		<-p.slots
 		p.mu.Lock()
-		p.report.Left++
+		p.report.Left = append(p.report.Left, name)
 		p.mu.Unlock()
 		return
 	}
@@ -200,6 +200,7 @@ func (p *pool) done(o Outcome) {
 
 func (p *pool) wait() *Report {
 	p.running.Wait()
+	slices.Sort(p.report.Left)
 	slices.SortFunc(p.report.Outcomes, func(a, b Outcome) int { return cmp.Compare(a.Secret, b.Secret) })
 	return p.report
 }
