@@ -92,7 +92,11 @@ const (
 )
 
 // Retirement is an OAuth secret that has to go.
-type Retirement struct{ ID, Why string }
+type Retirement struct {
+	ID, Why string
+	// Orphan tells that nobody can ever have had it.
+	Orphan bool
+}
 
 // Issue is a credential that has to come.
 type Issue struct {
@@ -228,7 +232,7 @@ func MakePlan(p policy.Policy, o Observation) Plan {
 			if over := supersededAt(pred, o.Secret, o.Current).Add(p.Grace); o.Now.Before(over) {
 				inGrace = append(inGrace, s.ID+" until "+over.UTC().Format(time.RFC3339))
 			} else {
-				plan.Retire = append(plan.Retire, Retirement{s.ID, "its grace period is over"})
+				plan.Retire = append(plan.Retire, Retirement{ID: s.ID, Why: "its grace period is over"})
 			}
 		case isRecorded:
 			// A version has it that the current one does not know of: somebody
@@ -241,7 +245,7 @@ func MakePlan(p policy.Policy, o Observation) Plan {
 			case o.Now.Before(over):
 				inGrace = append(inGrace, s.ID+" until "+over.UTC().Format(time.RFC3339))
 			default:
-				plan.Retire = append(plan.Retire, Retirement{s.ID, "it was replaced, and its grace period is over"})
+				plan.Retire = append(plan.Retire, Retirement{ID: s.ID, Why: "it was replaced, and its grace period is over"})
 			}
 		case !ours:
 			plan.Foreign = append(plan.Foreign, s.ID)
@@ -251,7 +255,7 @@ func MakePlan(p policy.Policy, o Observation) Plan {
 			plan.Needs = []Need{NeedVersions}
 			return plan
 		case o.Now.Sub(s.CreateTime) >= orphanAge:
-			plan.Retire = append(plan.Retire, Retirement{s.ID, "a run that died issued it and no version records it"})
+			plan.Retire = append(plan.Retire, Retirement{ID: s.ID, Why: "a run that died issued it and no version records it", Orphan: true})
 		default:
 			inFlight = s.CreateTime
 			inGrace = append(inGrace, s.ID+", just issued")
@@ -265,9 +269,13 @@ func MakePlan(p policy.Policy, o Observation) Plan {
 	}
 	if reason == Dead {
 		// While nothing current works, a predecessor may be all that somebody
-		// has. Only the room that the new credential needs is made.
-		room := max(0, len(live)-(databricks.MaxSecrets-1))
-		plan.Retire = plan.Retire[:min(room, len(plan.Retire))]
+		// has. Beyond orphans, only the room that the new credential needs is
+		// made.
+		slices.SortStableFunc(plan.Retire, func(a, b Retirement) int { return orphansFirst(a) - orphansFirst(b) })
+		room := len(live) - (databricks.MaxSecrets - 1)
+		for len(plan.Retire) > max(0, room) && !plan.Retire[len(plan.Retire)-1].Orphan {
+			plan.Retire = plan.Retire[:len(plan.Retire)-1]
+		}
 	}
 	if reason == "" {
 		return plan
@@ -466,6 +474,13 @@ func supersededAt(pred credential.Predecessor, s managedsecret.Secret, current V
 		// written by hand.
 		return current.CreatedAt.Add(pendingWindow)
 	}
+}
+
+func orphansFirst(r Retirement) int {
+	if r.Orphan {
+		return 0
+	}
+	return 1
 }
 
 func retires(list []Retirement, id string) bool {

@@ -274,6 +274,7 @@ func TestPlan(t *testing.T) {
 		{"full, one has expired: it does not count", observed(31*day, list(ours("p1", 95*day), theirs("f2", day), theirs("f3", day), theirs("f4", day))), decision{Issue: rotation.Due, Foreign: []string{"f2", "f3", "f4"}}},
 		{"full of somebody else's, current dead", observed(5*day, unlisted, tried(false), principal(true), list(theirs("f1", day), theirs("f2", day), theirs("f3", day), theirs("f4", day), theirs("f5", day))), decision{Block: rotation.Full, Foreign: []string{"f1", "f2", "f3", "f4", "f5"}}},
 		{"dead: predecessors are kept while there is room", observed(5*day, unlisted, tried(false), principal(true), list(ours("p1", 31*day)), predecessor("p1", time.Time{})), decision{Issue: rotation.Dead}},
+		{"dead: an orphan goes all the same, after it no predecessor", observed(5*day, unlisted, tried(false), principal(true), list(ours("p1", 31*day), ours("o1", hour)), predecessor("p1", time.Time{}), recorded()), decision{Retire: []string{"o1"}, Issue: rotation.Dead}},
 		{"dead and full: just the room that is needed", observed(5*day, unlisted, tried(false), principal(true), list(ours("p1", 31*day), ours("p2", 31*day), theirs("f1", day), theirs("f2", day), theirs("f3", day)), predecessor("p1", time.Time{}), predecessor("p2", time.Time{})), decision{Retire: []string{"p1"}, Issue: rotation.Dead, Foreign: []string{"f1", "f2", "f3"}}},
 	}
 	for _, test := range tests {
