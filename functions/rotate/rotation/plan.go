@@ -252,8 +252,7 @@ func MakePlan(p policy.Policy, o Observation) Plan {
 		case o.Recorded == nil:
 			// Ours by its fingerprint, and the current version does not know
 			// it. Every version is read before it may be called an orphan.
-			plan.Needs = []Need{NeedVersions}
-			return plan
+			return Plan{Needs: []Need{NeedVersions}}
 		case o.Now.Sub(s.CreateTime) >= orphanAge:
 			plan.Retire = append(plan.Retire, Retirement{ID: s.ID, Why: "a run that died issued it and no version records it", Orphan: true})
 		default:
