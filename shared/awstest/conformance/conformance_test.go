@@ -16,6 +16,7 @@ import (
 
 	"databricks-credential-rotation/shared/awstest"
 	"databricks-credential-rotation/shared/awstest/conformance"
+	"databricks-credential-rotation/shared/faulttest"
 )
 
 func TestEmulatorInMemory(t *testing.T) {
@@ -34,7 +35,7 @@ func TestEmulatorOnSocket(t *testing.T) {
 // TestEndpoint runs the rules against another implementation:
 //
 //	moto_server -p 5555 &
-//	AWS_ENDPOINT_URL_CONFORMANCE=http://127.0.0.1:5555 go test -run TestEndpoint ./shared/awstest/conformance
+//	AWS_ENDPOINT_URL_CONFORMANCE=http://127.0.0.1:5555 go test -count=1 -run TestEndpoint ./shared/awstest/conformance
 //
 // AWS_CONFORMANCE_DIFFERENCES is the file that says on which rules it
 // deviates, differences-moto.json by default. A rule that fails and is not in
@@ -93,15 +94,47 @@ func runAll(t *testing.T, account *conformance.Account, known map[string]string)
 			if rule.Rotates && account.Function == "" {
 				t.Skip("needs a rotation function")
 			}
-			err := account.Run(t.Context(), rule)
-			how, deviates := known[rule.Name]
-			switch {
-			case err != nil && !deviates:
+			if err := verdict(account.Run(t.Context(), rule), known[rule.Name]); err != nil {
 				t.Error(err)
-			case err == nil && deviates:
-				t.Errorf("the rule holds, but the file of differences says: %s", how)
 			}
 		})
+	}
+}
+
+// verdict is nil when a rule held, and when it did not and was known not to.
+func verdict(err error, difference string) error {
+	switch {
+	case difference == "":
+		return err
+	case err == nil:
+		return fmt.Errorf("the rule holds, but the file of differences says: %s", difference)
+	}
+	return nil
+}
+
+func TestVerdict(t *testing.T) {
+	deviates := errors.New("deviates")
+	for _, test := range []struct {
+		err        error
+		difference string
+		ok         bool
+	}{{nil, "", true}, {deviates, "", false}, {nil, "known", false}, {deviates, "known", true}} {
+		if got := verdict(test.err, test.difference); (got == nil) != test.ok {
+			t.Errorf("verdict(%v, %q) is %v", test.err, test.difference, got)
+		}
+	}
+}
+
+// A rule that is broken on purpose fails: the rules see what is served, and
+// do not hold by themselves.
+func TestRulesFail(t *testing.T) {
+	server := awstest.New(awstest.Config{})
+	account := emulator(t, server)
+	server.Faults().Add(faulttest.Fault{Kind: faulttest.ServerError, Times: faulttest.Forever})
+	for _, rule := range conformance.Rules() {
+		if err := account.Run(t.Context(), rule); err == nil {
+			t.Errorf("%q holds on a server that answers nothing but errors", rule.Name)
+		}
 	}
 }
 
