@@ -42,7 +42,11 @@ func (c credential) tokenURL() string {
 
 func (r *reader) run() {
 	for r.group.ctx.Err() == nil {
-		r.turn(r.group.ctx)
+		// A turn that has begun is finished when the group ends: a request that
+		// is cut off would look like a fault of whoever got half of it.
+		ctx, cancel := context.WithTimeout(context.WithoutCancel(r.group.ctx), turnTimeout)
+		r.turn(ctx)
+		cancel()
 		select {
 		case <-time.After(r.group.config.Pause):
 		case <-r.group.ctx.Done():
@@ -50,18 +54,21 @@ func (r *reader) run() {
 	}
 }
 
+// turnTimeout is far beyond what a read and a token request take.
+const turnTimeout = 10 * time.Second
+
 // turn reads, if it has to, and authenticates.
 func (r *reader) turn(ctx context.Context) {
 	r.group.still.RLock()
 	defer r.group.still.RUnlock()
 	if r.readAt.IsZero() || time.Since(r.readAt) >= r.keep {
 		if err := r.read(ctx); err != nil {
-			r.fail(ctx, 0, err)
+			r.fail(0, err)
 			return
 		}
 	}
 	if err := r.authenticate(ctx); err != nil {
-		r.fail(ctx, max(time.Since(r.readAt), 1), err)
+		r.fail(max(time.Since(r.readAt), 1), err)
 	}
 }
 
@@ -102,11 +109,7 @@ func (r *reader) authenticate(ctx context.Context) error {
 	return err
 }
 
-// fail counts a failure, unless it is only that the group ends.
-func (r *reader) fail(ctx context.Context, age time.Duration, err error) {
-	if ctx.Err() != nil {
-		return
-	}
+func (r *reader) fail(age time.Duration, err error) {
 	r.group.add(func(c *Count) { c.Failures++ })
 	if tell := r.group.config.OnFailure; tell != nil {
 		tell(Failure{Secret: r.secret, Kind: r.kind, Age: age, Err: err})

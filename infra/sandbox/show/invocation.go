@@ -20,6 +20,13 @@ const (
 	reconcileEvent = `{"action":"reconcile"}`
 )
 
+// lastLine is what the function logs at the end of a run, and logPatience how
+// long that may take to arrive after the reply.
+const (
+	lastLine    = `"message":"run finished`
+	logPatience = 5 * time.Second
+)
+
 // invocation is one run of the rotate function, with what it changed.
 type invocation struct {
 	before, after map[string]fleet.Condition
@@ -62,8 +69,10 @@ func (s *Show) invoke(ctx context.Context, event, activity string) (invocation, 
 		}
 		return fmt.Sprintf("%s: %d credentials replaced", activity, replaced)
 	})()
+	from := s.stage.Logs.Size("rotate")
 	return s.observe(func() error {
 		_, err := s.stage.Invoke(ctx, "rotate", []byte(event))
+		s.stage.Logs.Await("rotate", from, lastLine, logPatience)
 		return err
 	})
 }

@@ -10,6 +10,18 @@ import (
 	"databricks-credential-rotation/infra/sandbox/fleet"
 )
 
+// playPatience sweeps again at once, while every predecessor is in its grace.
+func (s *Show) playPatience(ctx context.Context) error {
+	s.screen.Heading("A sweep within the grace period")
+	i, err := s.invoke(ctx, sweepEvent, "sweeping")
+	if err != nil {
+		return err
+	}
+	s.screen.Line("  in %v", i.took.Round(time.Millisecond))
+	s.expect("it changes nothing: nobody's predecessor is deleted early", judgeUnchanged(i))
+	return nil
+}
+
 // playRetirement is the first sweep after the grace period.
 func (s *Show) playRetirement(ctx context.Context) error {
 	s.screen.Heading("The grace period passes")

@@ -4,7 +4,9 @@ import (
 	"bytes"
 	"encoding/json"
 	"io"
+	"strings"
 	"sync"
+	"time"
 )
 
 // Logs collect what the functions write.
@@ -53,6 +55,20 @@ func (l *Logs) Size(function string) int {
 		return 0
 	}
 	return l.text[function].Len()
+}
+
+// Await waits until a function has logged a text behind a place in its log, or
+// patience is over: a reply may be faster than the log.
+func (l *Logs) Await(function string, from int, text string, patience time.Duration) bool {
+	for end := time.Now().Add(patience); ; time.Sleep(time.Millisecond) {
+		log := l.Texts()[function]
+		if strings.Contains(log[min(from, len(log)):], text) {
+			return true
+		}
+		if time.Now().After(end) {
+			return false
+		}
+	}
 }
 
 // Outcome is what the rotate function logged about one managed secret.

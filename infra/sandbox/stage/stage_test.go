@@ -223,9 +223,16 @@ func TestOutcomesAreReadFromAPlaceOn(t *testing.T) {
 	if _, err := s.Invoke(t.Context(), "rotate", []byte(`{"action":"rotate","secrets":["first"]}`)); err == nil {
 		t.Fatal("rotating what does not exist succeeded")
 	}
+	const last = `"message":"run finished`
+	if !s.Logs.Await("rotate", 0, last, 10*time.Second) {
+		t.Fatalf("the first run does not say that it is over:\n%s", s.Logs.Texts()["rotate"])
+	}
 	from := s.Logs.Size("rotate")
 	if _, err := s.Invoke(t.Context(), "rotate", []byte(`{"action":"rotate","secrets":["second"]}`)); err == nil {
 		t.Fatal("rotating what does not exist succeeded")
+	}
+	if !s.Logs.Await("rotate", from, last, 10*time.Second) || s.Logs.Await("rotate", s.Logs.Size("rotate"), last, 0) {
+		t.Error("the end of the second run was not awaited behind the first")
 	}
 	got := s.Logs.Outcomes("rotate", from)
 	if len(got) != 1 || got["second"].Status != "failed" || !strings.Contains(got["second"].Error, "not found") && !strings.Contains(got["second"].Error, "find") {
@@ -234,5 +241,12 @@ func TestOutcomesAreReadFromAPlaceOn(t *testing.T) {
 	}
 	if all := s.Logs.Outcomes("rotate", 0); len(all) != 2 {
 		t.Errorf("%d outcomes from the start, want 2", len(all))
+	}
+}
+
+func TestAwaitGivesUp(t *testing.T) {
+	var l stage.Logs
+	if l.Await("rotate", 0, "anything", 20*time.Millisecond) {
+		t.Error("an empty log holds anything")
 	}
 }
