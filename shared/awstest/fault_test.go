@@ -17,6 +17,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/sts"
 	"github.com/google/go-cmp/cmp"
 
+	"databricks-credential-rotation/shared/awstest"
 	"databricks-credential-rotation/shared/faulttest"
 )
 
@@ -214,6 +215,25 @@ func TestLagReads(t *testing.T) {
 		SecretId: aws.String("a"), VersionStage: aws.String("AWSPENDING"), RemoveFromVersionId: &v.ID,
 	})
 	wantCode(t, "removal of a label that reads do not show yet", err, "")
+}
+
+func TestMaxLagBoundsStaleReads(t *testing.T) {
+	now := time.Unix(0, 0)
+	s := awstest.New(awstest.Config{Now: func() time.Time { return now }, MaxLag: time.Second})
+	f := &fleet{Server: s}
+	f.sm = secretsmanager.NewFromConfig(f.config())
+	f.create(t, "a", "one")
+	f.put(t, "a", "two")
+	f.Faults().Add(faulttest.Fault{Op: "GetSecretValue", Kind: faulttest.StaleRead, Times: faulttest.Forever})
+	for _, step := range []struct {
+		after time.Duration
+		want  string
+	}{{0, "one"}, {999 * time.Millisecond, "one"}, {time.Millisecond, "two"}} {
+		now = now.Add(step.after)
+		if got := f.value(t, "a"); got != step.want {
+			t.Errorf("%s later: got %q, want %q", step.after, got, step.want)
+		}
+	}
 }
 
 func (f *fleet) list(t *testing.T, in *secretsmanager.ListSecretsInput) []string {

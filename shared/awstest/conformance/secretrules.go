@@ -12,8 +12,10 @@ import (
 var secretRules = []Rule{
 	{Name: "a name that is taken is ResourceExistsException", check: func(t *trial) {
 		s := t.secret("", "one")
-		_, err := t.secrets.CreateSecret(t.ctx, &secretsmanager.CreateSecretInput{Name: s.id, SecretString: aws.String("two")})
-		t.refused("CreateSecret", err, exists)
+		for _, value := range []string{"one", "two"} {
+			_, err := t.secrets.CreateSecret(t.ctx, &secretsmanager.CreateSecretInput{Name: s.id, SecretString: &value})
+			t.refused("CreateSecret", err, exists)
+		}
 	}},
 	{Name: "a create that is repeated with its token succeeds again", check: func(t *trial) {
 		in := &secretsmanager.CreateSecretInput{Name: &t.prefix, SecretString: aws.String("one"), ClientRequestToken: aws.String(t.token("a"))}
