@@ -164,6 +164,7 @@ func TestJudgeCost(t *testing.T) {
 		"as promised":        {plain, scoped, true},
 		"two writes":         {ledger.Calls{Lists: 1, Creates: 1, Proofs: 1, Writes: 2}, scoped, false},
 		"no write":           {ledger.Calls{Lists: 1, Creates: 1, Proofs: 1}, scoped, false},
+		"not proven":         {ledger.Calls{Lists: 1, Creates: 1, Writes: 1}, scoped, false},
 		"one more list":      {ledger.Calls{Lists: 2, Creates: 1, Proofs: 1, Writes: 1}, scoped, false},
 		"two creates":        {ledger.Calls{Creates: 2, Proofs: 1, Writes: 1}, scoped, false},
 		"scoped, five calls": {plain, ledger.Calls{Lists: 2, Creates: 1, Proofs: 2, Writes: 1}, false},

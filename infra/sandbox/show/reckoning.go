@@ -145,7 +145,8 @@ func (s *Show) judgeCost() error {
 		if r.Scoped {
 			limit = callsPerScopedRotation
 		}
-		if r.Calls.Writes != writesPerRotation || r.Calls.Creates != 1 || r.Fate == fleet.Rotated && r.Calls.BeforeRetirement() > limit {
+		// Without a token request the new credential was never proven to work.
+		if r.Calls.Writes != writesPerRotation || r.Calls.Creates != 1 || r.Calls.Proofs < 1 || r.Fate == fleet.Rotated && r.Calls.BeforeRetirement() > limit {
 			faults = append(faults, fmt.Errorf("%s took %d writes and %d calls: %+v", r.Secret, r.Calls.Writes, r.Calls.BeforeRetirement(), r.Calls))
 		}
 	}

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"os"
 	"strings"
+	"sync/atomic"
 	"time"
 
 	"databricks-credential-rotation/infra/sandbox/consumer"
@@ -115,12 +116,24 @@ func (s *Show) open(ctx context.Context) error {
 	return nil
 }
 
+// maxShown is how many failures are shown one by one. If something is wrong,
+// there are thousands, and the first ones say what.
+const maxShown = 20
+
 // newReaders are the applications of the fleet. What fails is shown at once.
 func (s *Show) newReaders(ctx context.Context, pause, cache time.Duration) *consumer.Group {
+	var shown atomic.Int64
 	return consumer.New(ctx, consumer.Config{
 		Store: s.stage.SecretsManager(applicationRole), Pause: pause, Cache: cache,
 		OnFailure: func(f consumer.Failure) {
-			s.screen.Line("%s", s.screen.Paint(terminal.Red, "  FAILURE "+f.String()))
+			text := "  FAILURE " + f.String()
+			switch n := shown.Add(1); {
+			case n == maxShown:
+				text += "; further failures are only counted"
+			case n > maxShown:
+				return
+			}
+			s.screen.Line("%s", s.screen.Paint(terminal.Red, text))
 		},
 	})
 }
