@@ -7,15 +7,22 @@ import (
 	"slices"
 	"time"
 
+	"github.com/cenkalti/backoff/v5"
+
 	"databricks-credential-rotation/shared/credential"
 	"databricks-credential-rotation/shared/databricks"
 	"databricks-credential-rotation/shared/managedsecret"
 	"databricks-credential-rotation/shared/trail"
 )
 
-// errOvertaken means that another run replaced the same version first. Nothing
-// is wrong: what it issued is current.
-var errOvertaken = errors.New("another run rotated this secret at the same time")
+var (
+	// errOvertaken means that another run replaced the same version first.
+	// Nothing is wrong: what it issued is current.
+	errOvertaken = errors.New("another run rotated this secret at the same time")
+	// errTaken means that the new version's id belongs to one that was
+	// current once: somebody has moved AWSCURRENT back behind it.
+	errTaken = errors.New("the id of the new version is taken by one that is not current")
+)
 
 // blockedError is a block that showed only while the plan was carried out.
 type blockedError struct{ Block }
@@ -115,7 +122,7 @@ func (r *run) overtaken(ctx context.Context, o Observation, write managedsecret.
 		return err
 	}
 	if write.Label == managedsecret.Current && s.Holder(managedsecret.Current) == o.Current.ID {
-		return fmt.Errorf("version %s exists already and is not current: %w; a later run takes another id", write.VersionID, managedsecret.ErrVersionExists)
+		return errTaken
 	}
 	return errOvertaken
 }
@@ -125,21 +132,43 @@ func (r *run) overtaken(ctx context.Context, o Observation, write managedsecret.
 func (r *run) checkScopes(ctx context.Context, host databricks.Host, principal string, created databricks.IssuedSecret, want []string) error {
 	got := created.Scopes
 	if !unrestricted(want) {
-		listed, err := r.Databricks.ListSecrets(ctx, host, principal)
+		listed, err := r.readBack(ctx, host, principal, created.ID)
 		if err != nil {
 			return fmt.Errorf("reading back the scopes of the new OAuth secret: %w", err)
 		}
-		i := slices.IndexFunc(listed, func(s databricks.OAuthSecret) bool { return s.ID == created.ID })
-		if i >= 0 {
-			got = listed[i].Scopes
-		} else if len(got) == 0 {
-			return errors.New("the new OAuth secret is not listed, so its scopes cannot be checked")
-		}
+		got = listed.Scopes
 	}
 	if unrestricted(want) && unrestricted(got) || slices.Equal(credential.NormalizeScopes(got), credential.NormalizeScopes(want)) {
 		return nil
 	}
 	return fmt.Errorf("Databricks gave the new OAuth secret the scopes %v instead of %v: the current credential stays", describeScopes(got), describeScopes(want))
+}
+
+// readBack finds a secret just created in the list, which may lag.
+func (r *run) readBack(ctx context.Context, host databricks.Host, principal, id string) (databricks.OAuthSecret, error) {
+	return backoff.Retry(ctx, func() (databricks.OAuthSecret, error) {
+		listed, err := r.Databricks.ListSecrets(ctx, host, principal)
+		if err != nil {
+			return databricks.OAuthSecret{}, backoff.Permanent(err)
+		}
+		i := slices.IndexFunc(listed, func(s databricks.OAuthSecret) bool { return s.ID == id })
+		if i < 0 {
+			return databricks.OAuthSecret{}, errors.New("it is not listed, so its scopes cannot be checked")
+		}
+		return listed[i], nil
+	}, newSecretLag()...)
+}
+
+// newSecretLag is how long a secret just created may take to be known
+// everywhere: four tries within some seconds.
+func newSecretLag() []backoff.RetryOption {
+	return []backoff.RetryOption{
+		backoff.WithBackOff(&backoff.ExponentialBackOff{
+			InitialInterval: 500 * time.Millisecond, RandomizationFactor: backoff.DefaultRandomizationFactor,
+			Multiplier: 2, MaxInterval: 4 * time.Second,
+		}),
+		backoff.WithMaxTries(4),
+	}
 }
 
 func unrestricted(scopes []string) bool {

@@ -150,6 +150,13 @@ func (r *run) rotate(ctx context.Context, s managedsecret.Secret, current Versio
 	out.Reason = plan.Issue.Reason
 	write := managedsecret.Write{Label: managedsecret.Current, VersionID: o.nextVersionID()}
 	issued, err := r.issue(ctx, o, *plan.Issue, write)
+	if errors.Is(err, errTaken) {
+		// With all versions read, an id is found that none has.
+		if err = r.readVersions(ctx, &o); err == nil {
+			write.VersionID = o.nextVersionID()
+			issued, err = r.issue(ctx, o, *plan.Issue, write)
+		}
+	}
 	switch {
 	case errors.Is(err, errOvertaken):
 		out.Overtaken = true
@@ -401,9 +408,6 @@ func (r *run) verifyNew(ctx context.Context, host databricks.Host, c credential.
 			err = backoff.Permanent(err)
 		}
 		return struct{}{}, err
-	}, backoff.WithBackOff(&backoff.ExponentialBackOff{
-		InitialInterval: 500 * time.Millisecond, RandomizationFactor: backoff.DefaultRandomizationFactor,
-		Multiplier: 2, MaxInterval: 4 * time.Second,
-	}), backoff.WithMaxTries(4))
+	}, newSecretLag()...)
 	return err
 }

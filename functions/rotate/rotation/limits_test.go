@@ -14,9 +14,14 @@ import (
 
 	"databricks-credential-rotation/functions/rotate/rotation"
 	"databricks-credential-rotation/shared/awstest"
+	"databricks-credential-rotation/shared/credential"
 	"databricks-credential-rotation/shared/databricks"
+	"databricks-credential-rotation/shared/databrickstest"
 	"databricks-credential-rotation/shared/estatetest"
+	"databricks-credential-rotation/shared/faulttest"
+	"databricks-credential-rotation/shared/managedsecret"
 	"databricks-credential-rotation/shared/policy"
+	"databricks-credential-rotation/shared/secret"
 	"databricks-credential-rotation/shared/trail"
 )
 
@@ -192,6 +197,204 @@ func (e explosive) ListSecrets(ctx context.Context, host databricks.Host, princi
 		panic("dose-in-a-panic")
 	}
 	return e.Databricks.ListSecrets(ctx, host, principal)
+}
+
+// A rollback behind a version that has no label any more: its id is taken, and
+// another is found in the same run.
+func TestRollbackToOldVersion(t *testing.T) {
+	inWorld(t, func(w *world) {
+		w.policy.Interval = time.Hour
+		m := w.register(estatetest.Registration{Name: "etl"})
+		for range 2 {
+			time.Sleep(time.Hour)
+			w.sweep("")
+		}
+		versions := w.AWS.Versions(m.Name)
+		w.moveLabel(m, managedsecret.Current, versions[2].ID, versions[0].ID)
+		first := w.current(m)
+		for _, id := range w.ids(m) {
+			if id != first.OAuthSecretID {
+				w.DeleteByHand(m, id) // so that nothing but the id is in the way
+			}
+		}
+		if report := w.sweep(""); report.Counts[rotation.Rotated] != 1 {
+			t.Errorf("counts %v, want it rotated", report.Counts)
+		}
+		if got := w.current(m); got.OAuthSecretID == first.OAuthSecretID || len(w.ids(m)) != 2 {
+			t.Errorf("AWSCURRENT has not moved, or %d OAuth secrets are live", len(w.ids(m)))
+		}
+	})
+}
+
+// Losing the race for a version is no fault; not being able to clean up after
+// it, or to see who won, is.
+func TestOvertaken(t *testing.T) {
+	for name, test := range map[string]struct {
+		fault func(w *world)
+		want  string
+	}{
+		"clean": {func(*world) {}, ""},
+		"cannot delete": {func(w *world) {
+			w.Databricks.Faults().Add(faulttest.Fault{Op: databrickstest.OpWorkspaceDeleteSecret, Kind: faulttest.ServerError, Times: faulttest.Forever})
+		}, "could not be deleted and is left to a later run"},
+		"cannot see who won": {func(w *world) {
+			w.AWS.Faults().Add(faulttest.Fault{Op: "DescribeSecret", Kind: faulttest.ServerError, Times: faulttest.Forever})
+		}, "describing the secret"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			inWorld(t, func(w *world) {
+				m := w.register(estatetest.Registration{Name: "etl"})
+				time.Sleep(w.policy.Interval)
+				// The other run is as fast as can be: it rotates between this
+				// run's create and its write.
+				other := w.newEngine()
+				w.engine.Databricks = &meanwhile{Databricks: w.Client(nil), do: func() {
+					if _, err := other.Sweep(w.t.Context(), false, false); err != nil {
+						t.Error(err)
+					}
+					test.fault(w)
+				}}
+				report := w.sweep(test.want)
+				want := rotation.Overtaken
+				if test.want != "" {
+					want = rotation.Failed
+				}
+				if report.Counts[want] != 1 {
+					t.Errorf("counts %v, want %s", report.Counts, want)
+				}
+				if c := w.current(m); !w.Databricks.Authenticates(c.ClientID, c.ClientSecret.Reveal()) {
+					t.Error("the winner's credential is dead")
+				}
+			})
+		})
+	}
+}
+
+// meanwhile has something happen right after a secret was created.
+type meanwhile struct {
+	rotation.Databricks
+	do func()
+}
+
+func (m *meanwhile) CreateSecret(ctx context.Context, host databricks.Host, principal string, lifetime time.Duration, scopes []string) (databricks.IssuedSecret, error) {
+	s, err := m.Databricks.CreateSecret(ctx, host, principal, lifetime, scopes)
+	if m.do != nil {
+		m.do()
+	}
+	m.do = nil
+	return s, err
+}
+
+// Listing and value are read in two calls; where they are of different
+// moments, both are read again before anything is concluded.
+func TestReadsAgainWhatDisagrees(t *testing.T) {
+	inWorld(t, func(w *world) {
+		w.register(estatetest.Registration{Name: "etl"})
+		time.Sleep(w.policy.Interval)
+		w.sweep("")
+		w.resetCalls()
+		w.AWS.Faults().Add(faulttest.Fault{Op: "BatchGetSecretValue", Kind: faulttest.StaleRead})
+		if report := w.sweep(""); report.Counts[rotation.Unchanged] != 1 {
+			t.Errorf("counts %v: the stale value was taken for the current one", report.Counts)
+		}
+		if changes := w.changes(); len(changes) > 0 {
+			t.Errorf("the stale value led to %v", changes)
+		}
+	})
+}
+
+// A step that fails is in the outcome, whichever it is.
+func TestEachStepCanFail(t *testing.T) {
+	for name, test := range map[string]struct{ aws, databricks, want string }{
+		"clear":  {"UpdateSecretVersionStage", "", "moving AWSPENDING"},
+		"retire": {"", databrickstest.OpWorkspaceDeleteSecret, "delete an OAuth secret"},
+		"list":   {"", databrickstest.OpWorkspaceListSecrets, "list the OAuth secrets"},
+		"store":  {"PutSecretValue", "", "whether version"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			inWorld(t, func(w *world) {
+				m := w.register(estatetest.Registration{Name: "etl"})
+				time.Sleep(w.policy.Interval)
+				w.sweep("")
+				w.must(w.step(m, "createSecret"))
+				time.Sleep(w.policy.Interval)
+				for _, f := range []faulttest.Fault{{Op: test.aws}, {Op: test.databricks}} {
+					if f.Kind, f.Times = faulttest.ServerError, faulttest.Forever; f.Op != "" {
+						w.AWS.Faults().Add(f)
+						w.Databricks.Faults().Add(f)
+					}
+				}
+				report := w.sweep(test.want)
+				if report.Counts[rotation.Failed] != 1 {
+					t.Errorf("counts %v", report.Counts)
+				}
+			})
+		})
+	}
+}
+
+// A Databricks that does not keep the lifetime that it is asked for takes the
+// fingerprint away. The rotation goes on, and says so.
+func TestLifetimeNotKept(t *testing.T) {
+	const warning = "did not keep the lifetime"
+	inWorld(t, func(w *world) {
+		w.register(estatetest.Registration{Name: "etl"})
+		time.Sleep(w.policy.Interval)
+		w.sweep("")
+		if strings.Contains(w.log.String(), warning) {
+			t.Error("a lifetime that was kept is warned about")
+		}
+		w.engine.Databricks = rounding{w.Client(nil)}
+		time.Sleep(w.policy.Interval)
+		w.sweep("")
+		if !strings.Contains(w.log.String(), warning) {
+			t.Error("a lifetime that was not kept is not warned about")
+		}
+	})
+}
+
+type rounding struct{ rotation.Databricks }
+
+func (r rounding) CreateSecret(ctx context.Context, host databricks.Host, principal string, lifetime time.Duration, scopes []string) (databricks.IssuedSecret, error) {
+	s, err := r.Databricks.CreateSecret(ctx, host, principal, lifetime, scopes)
+	s.ExpireTime = s.ExpireTime.Truncate(time.Hour)
+	return s, err
+}
+
+// A current credential is tried with its own scopes: asked for others, a
+// scoped secret may be refused though it works.
+func TestTriedWithItsOwnScopes(t *testing.T) {
+	inWorld(t, func(w *world) {
+		m := w.register(estatetest.Registration{Name: "etl", AccountLevel: true, Scopes: []string{"sql"}})
+		w.edit(m, credential.KeyScopes, "")
+		asked := &scopesAsked{Databricks: w.Client(nil)}
+		w.engine.Databricks = asked
+		w.reconcile("")
+		if diff := cmp.Diff([][]string{{"sql"}}, asked.scopes); diff != "" {
+			t.Errorf("scopes asked for (-want +got):\n%s", diff)
+		}
+	})
+}
+
+type scopesAsked struct {
+	rotation.Databricks
+	scopes [][]string
+}
+
+func (s *scopesAsked) Verify(ctx context.Context, host databricks.Host, clientID string, clientSecret secret.Text, scopes []string) error {
+	s.scopes = append(s.scopes, scopes)
+	return s.Databricks.Verify(ctx, host, clientID, clientSecret, scopes)
+}
+
+// Lists lag: the scopes of a new secret are read back until it is there.
+func TestScopesReadBackFromLaggingList(t *testing.T) {
+	inWorld(t, func(w *world) {
+		w.register(estatetest.Registration{Name: "etl", AccountLevel: true, Scopes: []string{"sql"}})
+		time.Sleep(w.policy.Interval)
+		w.Databricks.LagReads(true)
+		w.sweep("")
+		w.settled()
+	})
 }
 
 // At the same time, all doors: in the end one rotation, nothing lost, nothing

@@ -12,7 +12,6 @@ import (
 	"testing/synctest"
 	"time"
 
-	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/secretsmanager"
 
 	"databricks-credential-rotation/functions/rotate/rotation"
@@ -279,10 +278,13 @@ func (w *world) moveCurrentBack(m *estatetest.Managed) {
 	w.t.Helper()
 	current, _ := w.AWS.Current(m.Name)
 	previous, _ := w.AWS.Labelled(m.Name, managedsecret.Previous)
+	w.moveLabel(m, managedsecret.Current, current.ID, previous.ID)
+}
+
+func (w *world) moveLabel(m *estatetest.Managed, label, from, to string) {
+	w.t.Helper()
 	_, err := w.SecretsManager("operator").UpdateSecretVersionStage(w.t.Context(), &secretsmanager.UpdateSecretVersionStageInput{
-		SecretId: &m.Name, VersionStage: aws.String(managedsecret.Current), RemoveFromVersionId: &current.ID, MoveToVersionId: &previous.ID,
+		SecretId: &m.Name, VersionStage: &label, RemoveFromVersionId: &from, MoveToVersionId: &to,
 	})
-	if err != nil {
-		w.t.Fatal(err)
-	}
+	w.must(err)
 }
