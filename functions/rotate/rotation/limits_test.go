@@ -137,7 +137,7 @@ func TestTrail(t *testing.T) {
 			w.sweep("")
 			for range 3 {
 				time.Sleep(w.policy.Grace)
-				w.reconcile("")
+				w.reconcile()
 			}
 			w.settled()
 		})
@@ -369,7 +369,7 @@ func TestTriedWithItsOwnScopes(t *testing.T) {
 		w.edit(m, credential.KeyScopes, "")
 		asked := &scopesAsked{Databricks: w.Client(nil)}
 		w.engine.Databricks = asked
-		w.reconcile("")
+		w.reconcile()
 		if diff := cmp.Diff([][]string{{"sql"}}, asked.scopes); diff != "" {
 			t.Errorf("scopes asked for (-want +got):\n%s", diff)
 		}
@@ -418,7 +418,7 @@ func TestDoorsAtOnce(t *testing.T) {
 		}
 		for range 3 {
 			time.Sleep(w.policy.Grace + time.Hour)
-			w.reconcile("")
+			w.reconcile()
 		}
 		w.settled()
 		if n := len(w.ids(m)); n != 1 {

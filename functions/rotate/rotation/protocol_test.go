@@ -233,7 +233,7 @@ func TestStalePending(t *testing.T) {
 				time.Sleep(w.policy.Grace)
 				w.sweep("")
 				time.Sleep(w.policy.Grace)
-				w.reconcile("")
+				w.reconcile()
 				w.settled()
 			})
 		})

@@ -229,7 +229,7 @@ func TestHumanEdits(t *testing.T) {
 		w.check(w.Sample(w.policy.Grace))
 		for range 4 {
 			time.Sleep(w.policy.Grace)
-			w.reconcile("")
+			w.reconcile()
 			w.check(w.Sample(w.policy.Grace))
 		}
 		w.settled()
@@ -266,7 +266,7 @@ func TestHealsDeadCurrent(t *testing.T) {
 		w.sweep("")
 		w.DeleteByHand(m, w.current(m).OAuthSecretID)
 		w.sweep("") // it is young: an ordinary sweep does not ask
-		w.reconcile("")
+		w.reconcile()
 		if c := w.current(m); !w.Databricks.Authenticates(c.ClientID, c.ClientSecret.Reveal()) {
 			t.Error("AWSCURRENT is still dead")
 		}
