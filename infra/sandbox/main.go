@@ -31,6 +31,9 @@ func main() {
 	defer stop()
 	screen := terminal.New(os.Stdout, terminal.Detect(os.Stdout, os.Getenv))
 	if err := run(ctx, screen, *quick, *serve, service); err != nil {
+		if ctx.Err() != nil {
+			err = errors.New("interrupted: nothing is known of what was not shown")
+		}
 		screen.Line("%s", screen.Paint(terminal.Red, err.Error()))
 		os.Exit(1) //nolint:gocritic // the signal handler ends with the process
 	}

@@ -1,6 +1,7 @@
 package show
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"slices"
@@ -51,7 +52,8 @@ func (s *Show) Serve(ctx context.Context, service Service) error {
 	defer tick.Stop()
 	for {
 		if err := s.sweepOnSchedule(ctx); err != nil {
-			return err
+			// A sweep that the end cut off has not failed.
+			return cmp.Or(ctx.Err(), err)
 		}
 		stop := s.watch(func() string { return "serving until interrupted" })
 		select {
