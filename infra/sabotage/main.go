@@ -109,10 +109,12 @@ func run(ctx context.Context, out io.Writer) error {
 			verdict = "NOT CAUGHT"
 			missed = append(missed, fmt.Errorf("%s: the tests still pass", s.name))
 		}
-		fmt.Fprintf(out, "%-34s %s (%.1f s)\n", s.name, verdict, time.Since(started).Seconds())
+		if _, err := fmt.Fprintf(out, "%-34s %s (%.1f s)\n", s.name, verdict, time.Since(started).Seconds()); err != nil {
+			return err
+		}
 	}
-	fmt.Fprintf(out, "%d sabotages, %d caught\n", len(sabotages), len(sabotages)-len(missed))
-	return errors.Join(missed...)
+	_, err = fmt.Fprintf(out, "%d sabotages, %d caught\n", len(sabotages), len(sabotages)-len(missed))
+	return errors.Join(append(missed, err)...)
 }
 
 // try runs the tests on the broken code and returns the name of the first that
@@ -157,7 +159,7 @@ func (s sabotage) overlay(dir string) (string, error) {
 		return "", err
 	}
 	replaced := filepath.Join(dir, filepath.Base(s.file))
-	if err := os.WriteFile(replaced, []byte(broken), 0o600); err != nil {
+	if err := os.WriteFile(replaced, []byte(broken), 0o600); err != nil { //nolint:gosec // a file of this program's own directory
 		return "", err
 	}
 	list, err := json.Marshal(map[string]map[string]string{"Replace": {path: replaced}})

@@ -36,8 +36,8 @@ func invalidParameter(format string, args ...any) error {
 	return fail(http.StatusBadRequest, "InvalidParameterException", format, args...)
 }
 
-func invalidRequest(format string, args ...any) error {
-	return fail(http.StatusBadRequest, "InvalidRequestException", format, args...)
+func invalidRequest(message string) error {
+	return fail(http.StatusBadRequest, "InvalidRequestException", "%s", message)
 }
 
 func notFound(format string, args ...any) error {

@@ -45,7 +45,7 @@ func (r *rotateSecret) perform(c *secretCall) (any, error) {
 	token := *r.ClientRequestToken
 	test := r.RotateImmediately != nil && !*r.RotateImmediately
 	queued := false
-	sec, err := c.edit(r.secretID(), func(sec *secret, next *state) (bool, error) {
+	sec, err := c.edit(r.secretID(), func(_ *secret, next *state) (bool, error) {
 		if err := r.configure(c, next); err != nil {
 			return false, err
 		}

@@ -20,7 +20,12 @@ import (
 
 const functionARN = "arn:aws:lambda:eu-west-1:123456789012:function:rotate"
 
-type rotationEvent struct{ Step, SecretId, ClientRequestToken, RotationToken string }
+type rotationEvent struct {
+	Step               string
+	SecretID           string `json:"SecretId"`
+	ClientRequestToken string
+	RotationToken      string
+}
 
 // rotator makes the rotation function, which fails in the steps of fail.
 func (f *fleet) rotator(fail ...string) (events *[]rotationEvent, failing *[]string) {
@@ -39,13 +44,13 @@ func (f *fleet) rotator(fail ...string) (events *[]rotationEvent, failing *[]str
 		switch e.Step {
 		case "createSecret":
 			_, err = f.sm.PutSecretValue(ctx, &secretsmanager.PutSecretValueInput{
-				SecretId: &e.SecretId, ClientRequestToken: &e.ClientRequestToken, RotationToken: &e.RotationToken,
+				SecretId: &e.SecretID, ClientRequestToken: &e.ClientRequestToken, RotationToken: &e.RotationToken,
 				SecretString: aws.String("new"), VersionStages: []string{"AWSPENDING"},
 			})
 		case "finishSecret":
 			v, _ := f.Current("a")
 			_, err = f.sm.UpdateSecretVersionStage(ctx, &secretsmanager.UpdateSecretVersionStageInput{
-				SecretId: &e.SecretId, VersionStage: aws.String("AWSCURRENT"), MoveToVersionId: &e.ClientRequestToken, RemoveFromVersionId: &v.ID,
+				SecretId: &e.SecretID, VersionStage: aws.String("AWSCURRENT"), MoveToVersionId: &e.ClientRequestToken, RemoveFromVersionId: &v.ID,
 			})
 		}
 		return nil, err

@@ -43,7 +43,7 @@ type rotationQueue struct {
 	queue      []*rotation
 	all        []*rotation
 	background bool
-	ctx        context.Context
+	ctx        context.Context //nolint:containedctx // the life of the rotations in the background
 	cancelAll  context.CancelFunc
 	running    sync.WaitGroup
 }

@@ -17,6 +17,7 @@
 package awstest
 
 import (
+	"context"
 	"fmt"
 	"math/rand/v2"
 	"net"
@@ -122,7 +123,7 @@ func (s *Server) Transport() http.RoundTripper {
 
 // Listen serves on a free port of the loopback interface until [Server.Close].
 func (s *Server) Listen() error {
-	l, err := net.Listen("tcp", "127.0.0.1:0")
+	l, err := new(net.ListenConfig).Listen(context.Background(), "tcp", "127.0.0.1:0")
 	if err != nil {
 		return fmt.Errorf("listen for the AWS emulator: %w", err)
 	}

@@ -86,7 +86,8 @@ func (s *Server) CreateSecret(name, value string, tags map[string]string) (arn s
 	if err != nil {
 		return "", fmt.Errorf("create secret %s: %w", name, err)
 	}
-	return reply.(createReply).ARN, nil
+	created, _ := reply.(createReply)
+	return created.ARN, nil
 }
 
 func (st *state) truth(v *version) Version {

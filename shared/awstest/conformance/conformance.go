@@ -82,7 +82,7 @@ func (a *Account) Run(ctx context.Context, rule Rule) error {
 
 // trial is one run of one rule.
 type trial struct {
-	ctx      context.Context
+	ctx      context.Context //nolint:containedctx // it lives as long as the rule's run
 	account  *Account
 	prefix   string
 	secrets  *secretsmanager.Client
