@@ -11,7 +11,7 @@ import (
 type source struct{ rand *rand.Rand }
 
 func newSource(seed uint64) source {
-	return source{rand.New(rand.NewPCG(seed, 0x6461746162726963))} //nolint:gosec // repeatable, not secret
+	return source{rand.New(rand.NewPCG(seed, 0x6461746162726963))}
 }
 
 // hex returns n random bytes, at most 32, as lower-case hex.
