@@ -124,7 +124,7 @@ func TestFaults(t *testing.T) {
 			if err == nil {
 				t.Fatal("no error")
 			}
-			if got.ClientID != "" || got.Hosts != nil || got.Policy != (policy.Policy{}) {
+			if got.ClientID != "" || got.Hosts != nil || !cmp.Equal(got.Policy, policy.Policy{}) {
 				t.Errorf("something came with the error: %+v", got)
 			}
 			faults := strings.Split(strings.TrimPrefix(err.Error(), "configuration: "), "\n")
