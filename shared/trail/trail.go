@@ -29,14 +29,48 @@ type Entry struct {
 	Why string
 	// Door is the way the run came in: sweep, protocol, queue, direct.
 	Door string
+	// RequestedBy is who asked for the change, where a person did.
+	RequestedBy string
 	// Secret is the managed secret's name.
 	Secret string
 	// ClientID is the service principal's application id.
 	ClientID string
-	// OAuthSecretID and VersionID name what is changed, when they are known.
-	OAuthSecretID, VersionID string
+	// User is the name of the person whose credential it is.
+	User string
+	// Host is the Databricks host on which the change is made.
+	Host string
+	// OAuthSecretID, TokenID and VersionID name what is changed, when they are
+	// known.
+	OAuthSecretID, TokenID, VersionID string
 	// Err is why the change failed, after it.
 	Err error
+}
+
+// attrs are the entry's fields, those that are set, under the names that they
+// have in every trail.
+func (e Entry) attrs() []slog.Attr {
+	attrs := []slog.Attr{slog.String("phase", string(e.Phase)), slog.String("action", e.Action), slog.String("why", e.Why), slog.String("door", e.Door)}
+	for _, field := range []struct{ key, value string }{
+		{"requested_by", e.RequestedBy},
+		{"secret", e.Secret},
+		{"client_id", e.ClientID},
+		{"user", e.User},
+		{"host", e.Host},
+		{"oauth_secret_id", e.OAuthSecretID},
+		{"token_id", e.TokenID},
+		{"version_id", e.VersionID},
+	} {
+		if field.value != "" {
+			attrs = append(attrs, slog.String(field.key, field.value))
+		}
+	}
+	if e.Phase != After {
+		return attrs
+	}
+	if e.Err != nil {
+		return append(attrs, slog.String("outcome", "failed"), slog.String("error", e.Err.Error()))
+	}
+	return append(attrs, slog.String("outcome", "done"))
 }
 
 // Trail keeps entries.
@@ -54,34 +88,15 @@ type Log struct{ Logger *slog.Logger }
 // error of a handler that could not write.
 func (l Log) Record(ctx context.Context, e Entry) error {
 	level := slog.LevelInfo
-	attrs := []slog.Attr{
-		slog.String("phase", string(e.Phase)),
-		slog.String("action", e.Action),
-		slog.String("why", e.Why),
-		slog.String("door", e.Door),
-		slog.String("secret", e.Secret),
-		slog.String("client_id", e.ClientID),
-	}
-	if e.OAuthSecretID != "" {
-		attrs = append(attrs, slog.String("oauth_secret_id", e.OAuthSecretID))
-	}
-	if e.VersionID != "" {
-		attrs = append(attrs, slog.String("version_id", e.VersionID))
-	}
-	if e.Phase == After {
-		outcome := "done"
-		if e.Err != nil {
-			outcome, level = "failed", slog.LevelError
-			attrs = append(attrs, slog.String("error", e.Err.Error()))
-		}
-		attrs = append(attrs, slog.String("outcome", outcome))
+	if e.Phase == After && e.Err != nil {
+		level = slog.LevelError
 	}
 	logger := l.Logger
 	if logger == nil {
 		logger = slog.Default()
 	}
 	record := slog.NewRecord(time.Now(), level, "trail", 0)
-	record.AddAttrs(attrs...)
+	record.AddAttrs(e.attrs()...)
 	if err := logger.Handler().Handle(ctx, record); err != nil {
 		return fmt.Errorf("writing the trail to the log: %w", err)
 	}
