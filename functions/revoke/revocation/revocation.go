@@ -1,0 +1,2 @@
+// Package revocation kills a leaked credential, now.
+package revocation
