@@ -79,15 +79,19 @@ type Trail interface {
 	Record(context.Context, Entry) error
 }
 
+// Level is the level of an entry, unless it tells of a failure.
+const Level = slog.LevelInfo
+
 // Log is a trail in the structured log, nil for the default one. Entries are
-// written whatever level the log is set to: a level is for people who read too
-// much, and an entry left out would be a change without one.
+// written whatever level the logger is set to: a level is for people who read
+// too much, and an entry left out would be a change without one. Lambda drops
+// lines by their level too, so the template takes no level above [Level].
 type Log struct{ Logger *slog.Logger }
 
 // Record implements [Trail]. Unlike the logger's own methods it returns the
 // error of a handler that could not write.
 func (l Log) Record(ctx context.Context, e Entry) error {
-	level := slog.LevelInfo
+	level := Level
 	if e.Phase == After && e.Err != nil {
 		level = slog.LevelError
 	}

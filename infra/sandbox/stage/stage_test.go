@@ -8,6 +8,7 @@ import (
 	"flag"
 	"fmt"
 	"io"
+	"log/slog"
 	"net/http"
 	"net/url"
 	"os"
@@ -23,6 +24,7 @@ import (
 	"databricks-credential-rotation/infra/sandbox/lambdahost"
 	"databricks-credential-rotation/infra/sandbox/stage"
 	"databricks-credential-rotation/shared/policy"
+	"databricks-credential-rotation/shared/trail"
 )
 
 var binaries string
@@ -112,6 +114,25 @@ func TestEnvironmentIsTheTemplates(t *testing.T) {
 	slices.Sort(want)
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Errorf("variables (-template +sandbox):\n%s", diff)
+	}
+}
+
+// Invariant 7: Lambda drops JSON log lines below the level that the template
+// sets, whatever the function writes. No choice of it may drop the trail.
+func TestNoLogLevelDropsTheTrail(t *testing.T) {
+	template, err := os.ReadFile(filepath.Join("..", "..", "..", "template.yaml"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	levels := regexp.MustCompile(`(?m)^  LogLevel:\n(?:    .*\n)*?    AllowedValues: \[(.*)\]`).FindSubmatch(template)
+	if levels == nil {
+		t.Fatal("the template does not say which log levels it takes")
+	}
+	for _, name := range strings.Split(string(levels[1]), ", ") {
+		var level slog.Level
+		if err := level.UnmarshalText([]byte(name)); err != nil || level > trail.Level {
+			t.Errorf("log level %s drops the trail, which is at %v", name, trail.Level)
+		}
 	}
 }
 
