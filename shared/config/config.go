@@ -5,7 +5,6 @@ package config
 import (
 	"errors"
 	"fmt"
-	"log/slog"
 	"os"
 	"regexp"
 	"time"
@@ -31,8 +30,6 @@ type Rotate struct {
 	// Policy is made of ROTATION_INTERVAL, GRACE_PERIOD and SECRET_LIFETIME,
 	// durations such as 720h. What is not set keeps its default.
 	Policy policy.Policy
-	// LogLevel (AWS_LAMBDA_LOG_LEVEL) is set by Lambda.
-	LogLevel slog.Level
 }
 
 const defaultHosts = "https://*.cloud.databricks.com"
@@ -53,7 +50,6 @@ func LoadRotate(getenv func(string) string) (Rotate, error) {
 		ClientID:  e.match("ROTATOR_CLIENT_ID", uuidPattern, "a service principal's application id, a UUID in lower case"),
 		SecretARN: e.match("ROTATOR_SECRET_ARN", arnPattern, "a secret's ARN"),
 		Audience:  e.getenv("ROTATOR_AUDIENCE"),
-		LogLevel:  e.level("AWS_LAMBDA_LOG_LEVEL"),
 	}
 	switch {
 	case c.ClientID == "" && c.SecretARN == "":
@@ -112,18 +108,4 @@ func (e *env) duration(name string, into *time.Duration) {
 		return
 	}
 	*into = d
-}
-
-// level understands the names that Lambda uses.
-func (e *env) level(name string) slog.Level {
-	switch e.getenv(name) {
-	case "TRACE", "DEBUG":
-		return slog.LevelDebug
-	case "WARN":
-		return slog.LevelWarn
-	case "ERROR", "FATAL":
-		return slog.LevelError
-	default:
-		return slog.LevelInfo
-	}
 }

@@ -1,7 +1,6 @@
 package config_test
 
 import (
-	"log/slog"
 	"maps"
 	"strings"
 	"testing"
@@ -33,7 +32,7 @@ func TestDefaults(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if got.ClientID != clientID || got.Audience != audience || got.SecretARN != "" || got.LogLevel != slog.LevelInfo {
+	if got.ClientID != clientID || got.Audience != audience || got.SecretARN != "" {
 		t.Errorf("%+v", got)
 	}
 	if diff := cmp.Diff(policy.Default(), got.Policy); diff != "" {
@@ -66,12 +65,6 @@ func TestEachVariable(t *testing.T) {
 		{map[string]string{"ROTATION_INTERVAL": "168h"}, func(c config.Rotate) bool { return c.Policy.Interval == 168*time.Hour }},
 		{map[string]string{"GRACE_PERIOD": "48h"}, func(c config.Rotate) bool { return c.Policy.Grace == 48*time.Hour }},
 		{map[string]string{"SECRET_LIFETIME": "2400h"}, func(c config.Rotate) bool { return c.Policy.Lifetime == 2400*time.Hour }},
-		{map[string]string{"AWS_LAMBDA_LOG_LEVEL": "TRACE"}, func(c config.Rotate) bool { return c.LogLevel == slog.LevelDebug }},
-		{map[string]string{"AWS_LAMBDA_LOG_LEVEL": "DEBUG"}, func(c config.Rotate) bool { return c.LogLevel == slog.LevelDebug }},
-		{map[string]string{"AWS_LAMBDA_LOG_LEVEL": "INFO"}, func(c config.Rotate) bool { return c.LogLevel == slog.LevelInfo }},
-		{map[string]string{"AWS_LAMBDA_LOG_LEVEL": "WARN"}, func(c config.Rotate) bool { return c.LogLevel == slog.LevelWarn }},
-		{map[string]string{"AWS_LAMBDA_LOG_LEVEL": "ERROR"}, func(c config.Rotate) bool { return c.LogLevel == slog.LevelError }},
-		{map[string]string{"AWS_LAMBDA_LOG_LEVEL": "FATAL"}, func(c config.Rotate) bool { return c.LogLevel == slog.LevelError }},
 	}
 	for _, test := range tests {
 		env := environment()
@@ -141,7 +134,7 @@ func TestFaults(t *testing.T) {
 }
 
 func TestReadsTheProcessEnvironment(t *testing.T) {
-	for _, name := range []string{"ROTATOR_SECRET_ARN", "DATABRICKS_HOSTS", "ROTATION_INTERVAL", "GRACE_PERIOD", "SECRET_LIFETIME", "AWS_LAMBDA_LOG_LEVEL"} {
+	for _, name := range []string{"ROTATOR_SECRET_ARN", "DATABRICKS_HOSTS", "ROTATION_INTERVAL", "GRACE_PERIOD", "SECRET_LIFETIME"} {
 		t.Setenv(name, "")
 	}
 	t.Setenv("ROTATOR_CLIENT_ID", clientID)
