@@ -45,8 +45,8 @@ func (s *Server) RateLimit(perSecond int) {
 	s.calls = limiter{perSecond: perSecond}
 }
 
-// RateLimitCreates is [Server.RateLimit] for the creation of OAuth secrets
-// alone. A create counts against both limits.
+// RateLimitCreates is [Server.RateLimit] for the creation of OAuth secrets and
+// personal access tokens alone. A create counts against both limits.
 func (s *Server) RateLimitCreates(perSecond int) {
 	s.mu.Lock()
 	defer s.mu.Unlock()

@@ -19,6 +19,10 @@ type Workspace struct {
 	ID   int64
 	Name string
 	site *site
+
+	// Below here under the server's lock.
+	tokens register[token]
+	conf   map[string]string
 }
 
 // Host is the workspace's URL without a path: an https one in memory, a

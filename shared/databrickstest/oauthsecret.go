@@ -85,7 +85,7 @@ func (s *Server) AddSecret(principalID int64, spec SecretSpec) (OAuthSecret, err
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	p := s.principals[principalID]
-	if p == nil || p.now.deleted {
+	if p == nil || p.human() || p.now.deleted {
 		return OAuthSecret{}, fmt.Errorf("service principal %d does not exist", principalID)
 	}
 	if spec.Lifetime == 0 {

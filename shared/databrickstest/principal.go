@@ -25,11 +25,13 @@ type PrincipalSpec struct {
 	Inactive bool
 }
 
-// principal is a service principal as the server keeps it. What a stale read
-// may show in its older form is in a view; the rest has no history.
+// principal is an identity as the server keeps it, a service principal or a
+// person. What a stale read may show in its older form is in a view; the rest
+// has no history.
 type principal struct {
 	id            int64
-	applicationID string
+	applicationID string // of a service principal
+	userName      string // of a person
 	displayName   string
 	accountAdmin  bool
 	workspaces    map[*Workspace]bool // true for ADMIN
@@ -62,6 +64,25 @@ func (p *principal) view(stale bool) view {
 	return p.now
 }
 
+// human tells people from service principals.
+func (p *principal) human() bool { return p.userName != "" }
+
+// name is what others call it by: its application id, or its user name.
+func (p *principal) name() string {
+	if p.human() {
+		return p.userName
+	}
+	return p.applicationID
+}
+
+// String is for error messages.
+func (p *principal) String() string {
+	if p.human() {
+		return "user " + p.userName
+	}
+	return "service principal " + p.applicationID
+}
+
 func (p *principal) snapshot() Principal {
 	return Principal{
 		ID:            p.id,
@@ -77,20 +98,34 @@ func (s *Server) AddPrincipal(spec PrincipalSpec) Principal {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	p := &principal{
-		id:            s.source.id(),
+		id:            s.freshID(),
 		applicationID: s.source.uuid(),
 		displayName:   spec.DisplayName,
 		accountAdmin:  spec.AccountAdmin,
 		now:           view{active: !spec.Inactive},
 	}
-	for s.principals[p.id] != nil {
-		p.id = s.source.id()
+	s.enroll(p)
+	return p.snapshot()
+}
+
+// freshID returns an id that no identity has.
+func (s *Server) freshID() int64 {
+	for {
+		if id := s.source.id(); s.principals[id] == nil {
+			return id
+		}
 	}
+}
+
+func (s *Server) enroll(p *principal) {
 	p.before = p.now
 	s.principals[p.id] = p
+	if p.human() {
+		s.people = append(s.people, p)
+		return
+	}
 	s.byApplication[p.applicationID] = p
 	s.order = append(s.order, p)
-	return p.snapshot()
 }
 
 // Principal returns the service principal as it is now; false if there is none
@@ -99,14 +134,15 @@ func (s *Server) Principal(id int64) (Principal, bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	p := s.principals[id]
-	if p == nil || p.now.deleted {
+	if p == nil || p.human() || p.now.deleted {
 		return Principal{}, false
 	}
 	return p.snapshot(), true
 }
 
-// Assign makes the service principal a member of the workspace, as ADMIN or as
-// USER. An id that the server does not know is ignored, here and below.
+// Assign makes the service principal, or the person, a member of the workspace,
+// as ADMIN or as USER. An id that the server does not know is ignored, here and
+// below.
 func (s *Server) Assign(principalID int64, w *Workspace, admin bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -130,8 +166,8 @@ func (s *Server) GrantManager(managerID, principalID int64) {
 	}
 }
 
-// SetActive lets the service principal authenticate, or not. Its secrets and
-// permissions stay.
+// SetActive lets the service principal, or the person, authenticate, or not.
+// Secrets and permissions stay.
 func (s *Server) SetActive(principalID int64, active bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()

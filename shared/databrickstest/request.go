@@ -57,14 +57,14 @@ func (h *site) ServeHTTP(w http.ResponseWriter, in *http.Request) {
 	var allow []string
 	r.route, allow = find(table, in.Method, r.path)
 	if r.route == nil {
-		s.serveUnknown(w, in, allow)
+		h.serveUnknown(w, in, allow)
 		return
 	}
 	call := faulttest.Call{
 		Service: "databricks",
 		Op:      r.route.op,
-		Target:  r.route.param(r.path, "sp"),
-		Caller:  s.callerOf(in),
+		Target:  r.route.target(r.path),
+		Caller:  h.callerOf(in),
 		Read:    r.route.read(),
 	}
 	if r.route.dialect == oauthDialect {
@@ -83,7 +83,7 @@ func (h *site) ServeHTTP(w http.ResponseWriter, in *http.Request) {
 func (r *request) serve() (reply, *failure) {
 	s := r.server
 	r.now = s.config.Now()
-	r.stale = faulttest.IsStale(r.Context())
+	r.stale = r.route.read() && faulttest.IsStale(r.Context())
 	if err := r.checkShape(); err != nil {
 		return reply{}, err
 	}
@@ -164,12 +164,13 @@ func (r *request) decode(v any) *failure {
 }
 
 // serveUnknown answers a request that no route takes, loudly.
-func (s *Server) serveUnknown(w http.ResponseWriter, in *http.Request, allow []string) {
+func (h *site) serveUnknown(w http.ResponseWriter, in *http.Request, allow []string) {
+	s := h.server
 	op := in.Method + " " + in.URL.Path
 	s.mu.Lock()
 	s.unknown = append(s.unknown, op)
 	s.mu.Unlock()
-	call := faulttest.Call{Service: "databricks", Op: op, Caller: s.callerOf(in), Read: in.Method == http.MethodGet}
+	call := faulttest.Call{Service: "databricks", Op: op, Caller: h.callerOf(in), Read: in.Method == http.MethodGet}
 	s.faults.Serve(w, in, call, throttle, http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
 		if allow != nil {
 			w.Header().Set("Allow", strings.Join(allow, ", "))

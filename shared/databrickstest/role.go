@@ -18,15 +18,19 @@ func bearer(in *http.Request) string {
 
 // callerOf names the owner of the request's bearer token, whatever the token
 // is still good for.
-func (s *Server) callerOf(in *http.Request) string {
+func (h *site) callerOf(in *http.Request) string {
 	value := bearer(in)
 	if value == "" {
 		return ""
 	}
+	s := h.server
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if t := s.tokens[value]; t != nil {
-		return t.principal.applicationID
+		return t.principal.name()
+	}
+	if t := h.tokenOf(value); t != nil {
+		return t.owner.name()
 	}
 	return ""
 }
@@ -39,21 +43,28 @@ func (r *request) authenticate() *failure {
 		return unauthenticated("no bearer token was sent")
 	}
 	t := r.server.tokens[value]
+	personal := r.site.tokenOf(value)
+	if personal != nil {
+		t = personal.access()
+	}
 	switch {
 	case t == nil:
 		return unauthenticated("the access token is not known")
-	case !r.now.Before(t.expires):
+	case !t.expires.IsZero() && !r.now.Before(t.expires):
 		return unauthenticated("the access token expired at %s", stamp(t.expires))
 	case !t.principal.now.active:
-		return unauthenticated("service principal %s is not active", t.principal.applicationID)
+		return unauthenticated("%s is not active", t.principal)
 	case t.workspace != nil && t.workspace != r.site.workspace:
 		return unauthenticated("the access token is good for workspace %d only", t.workspace.ID)
 	}
 	r.token, r.caller = t, t.principal
 	if w := r.site.workspace; w != nil {
 		if !r.knows(r.caller) {
-			return denied("service principal %s is not assigned to workspace %d", r.caller.applicationID, w.ID)
+			return denied("%s is not assigned to workspace %d", r.caller, w.ID)
 		}
+	}
+	if personal != nil {
+		personal.use(r.now, r.route.scope)
 	}
 	if !t.has(r.route.scope) {
 		return denied("Provided OAuth token does not have required scopes: %s", r.route.scope)
@@ -65,12 +76,12 @@ func (r *request) authenticate() *failure {
 func (r *request) requireAdmin() *failure {
 	if w := r.site.workspace; w != nil {
 		if !r.caller.workspaces[w] {
-			return denied("service principal %s is not ADMIN of workspace %d", r.caller.applicationID, w.ID)
+			return denied("%s is not ADMIN of workspace %d", r.caller, w.ID)
 		}
 		return nil
 	}
 	if !r.caller.accountAdmin {
-		return denied("service principal %s does not have the role account_admin", r.caller.applicationID)
+		return denied("%s does not have the role account_admin", r.caller)
 	}
 	return nil
 }
@@ -87,7 +98,7 @@ func (r *request) managed() (*principal, *failure) {
 		return nil, invalid("service principal id %q is not a number", text)
 	}
 	p := r.server.principals[id]
-	if p == nil || p.view(r.stale).deleted {
+	if p == nil || p.human() || p.view(r.stale).deleted {
 		return nil, missing("service principal %d does not exist", id)
 	}
 	if w := r.site.workspace; w != nil {
@@ -95,8 +106,8 @@ func (r *request) managed() (*principal, *failure) {
 			return nil, denied("service principal %d is not assigned to workspace %d", id, w.ID)
 		}
 		if !p.managers[r.caller.id] {
-			return nil, denied("service principal %s does not have the role servicePrincipal.manager on service principal %d",
-				r.caller.applicationID, id)
+			return nil, denied("%s does not have the role servicePrincipal.manager on service principal %d",
+				r.caller, id)
 		}
 	}
 	return p, nil

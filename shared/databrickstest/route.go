@@ -25,6 +25,16 @@ const (
 	OpWorkspacePatchPrincipal = "PATCH /api/2.0/preview/scim/v2/ServicePrincipals/{sp}"
 	OpWorkspaceMe             = "GET /api/2.0/preview/scim/v2/Me"
 
+	OpListTokens       = "GET /api/2.0/token-management/tokens"
+	OpGetToken         = "GET /api/2.0/token-management/tokens/{token}"
+	OpPatchToken       = "PATCH /api/2.0/token-management/tokens/{token}"
+	OpDeleteToken      = "DELETE /api/2.0/token-management/tokens/{token}"
+	OpCreateOBOToken   = "POST /api/2.0/token-management/on-behalf-of/tokens"
+	OpListOwnTokens    = "GET /api/2.0/token/list"
+	OpCreateOwnToken   = "POST /api/2.0/token/create"
+	OpDeleteOwnToken   = "POST /api/2.0/token/delete"
+	OpGetWorkspaceConf = "GET /api/2.0/workspace-conf"
+
 	OpAccountToken   = "POST /oidc/accounts/{account}/v1/token"
 	OpWorkspaceToken = "POST /oidc/v1/token"
 
@@ -52,12 +62,16 @@ type route struct {
 
 const (
 	secretsScope = "authentication"
+	tokensScope  = "authentication"
+	confScope    = "settings"
 	scimScope    = "scim"
 )
 
 var (
 	secretsQuery = []string{"page_size", "page_token"}
 	scimQuery    = []string{"startIndex", "count", "filter"}
+	tokensQuery  = []string{"created_by_id", "created_by_username"}
+	confQuery    = []string{"keys"}
 )
 
 var accountRoutes = routes(
@@ -80,6 +94,15 @@ var workspaceRoutes = routes(
 	route{op: OpWorkspaceGetPrincipal, scope: scimScope, dialect: scimDialect, serve: getPrincipal},
 	route{op: OpWorkspacePatchPrincipal, scope: scimScope, dialect: scimDialect, serve: patchPrincipal},
 	route{op: OpWorkspaceMe, dialect: scimDialect, serve: getMe},
+	route{op: OpListTokens, scope: tokensScope, query: tokensQuery, serve: listTokens},
+	route{op: OpGetToken, scope: tokensScope, serve: getToken},
+	route{op: OpPatchToken, scope: tokensScope, serve: patchToken},
+	route{op: OpDeleteToken, scope: tokensScope, serve: deleteToken},
+	route{op: OpCreateOBOToken, scope: tokensScope, create: true, serve: createOBOToken},
+	route{op: OpListOwnTokens, scope: tokensScope, serve: listOwnTokens},
+	route{op: OpCreateOwnToken, scope: tokensScope, create: true, serve: createOwnToken},
+	route{op: OpDeleteOwnToken, scope: tokensScope, serve: deleteOwnToken},
+	route{op: OpGetWorkspaceConf, scope: confScope, query: confQuery, serve: getWorkspaceConf},
 	route{op: OpWorkspaceToken, dialect: oauthDialect, public: true, prepare: verifySubject, serve: issueAccessToken},
 	route{op: OpDiscoverHost, public: true, free: true, serve: discoverHost},
 	route{op: OpDiscoverWorkspaceOAuth, public: true, free: true, serve: discoverOAuth},
@@ -132,6 +155,17 @@ func (r *route) matches(path []string) bool {
 func (r *route) param(path []string, name string) string {
 	for i, segment := range r.segments {
 		if len(segment) == len(name)+2 && segment[0] == '{' && segment[1:len(segment)-1] == name {
+			return path[i]
+		}
+	}
+	return ""
+}
+
+// target is what a call is about, the account apart: the first thing that its
+// path names.
+func (r *route) target(path []string) string {
+	for i, segment := range r.segments {
+		if strings.HasPrefix(segment, "{") && segment != "{account}" {
 			return path[i]
 		}
 	}

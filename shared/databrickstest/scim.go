@@ -132,7 +132,7 @@ func (r *request) resource() (*principal, *failure) {
 	}
 	text := r.param("sp")
 	id, _ := strconv.ParseInt(text, 10, 64) // there is no service principal 0
-	if p := r.server.principals[id]; p != nil && !p.view(r.stale).deleted && r.knows(p) {
+	if p := r.server.principals[id]; p != nil && !p.human() && !p.view(r.stale).deleted && r.knows(p) {
 		return p, nil
 	}
 	return nil, missing("service principal %s does not exist", text)

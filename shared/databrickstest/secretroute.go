@@ -130,7 +130,7 @@ func listSecrets(r *request) (reply, *failure) {
 	if page.first() && p.lagging {
 		p.lagging, page.stale = false, true
 	}
-	rows := r.listable(p.view(page.stale || r.stale), page.after)
+	rows := r.listableSecrets(p.view(page.stale || r.stale), page.after)
 	if page.gap {
 		page.gap = false
 		if len(rows) == 0 {
@@ -150,8 +150,8 @@ func listSecrets(r *request) (reply, *failure) {
 	return reply{http.StatusOK, list}, nil
 }
 
-// listable returns a view's secrets with ids after the given one, by id.
-func (r *request) listable(v view, after string) []*oauthSecret {
+// listableSecrets returns a view's secrets with ids after the given one, by id.
+func (r *request) listableSecrets(v view, after string) []*oauthSecret {
 	var rows []*oauthSecret
 	for _, o := range v.secrets {
 		if o.ID > after && (o.liveAt(r.now) || r.server.behaviour.listExpired) {

@@ -51,7 +51,7 @@ type Server struct {
 	listening  bool
 
 	principals     map[int64]*principal
-	order          []*principal // in the order of creation, deleted ones too
+	order, people  []*principal // in the order of creation, deleted ones too
 	byApplication  map[string]*principal
 	tokens         map[string]*accessToken
 	issued         []string
