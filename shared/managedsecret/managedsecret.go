@@ -272,10 +272,17 @@ type Error struct {
 }
 
 func (e *Error) Error() string {
-	if e.Message == "" {
-		return e.Code
+	text := e.Code
+	if e.Message != "" {
+		text += ": " + e.Message
 	}
-	return e.Code + ": " + e.Message
+	// The functions' roles see tagged secrets only. To them one that lacks the
+	// tag, one that does not exist and one under a key that they may not use
+	// all look the same.
+	if e.Code == "AccessDeniedException" {
+		text += fmt.Sprintf(" (does the secret exist, with the tag %s = %s, and is its own KMS key, if it has one, the stack's SecretsKeyArn?)", TagKey, TagValue)
+	}
+	return text
 }
 
 // Unwrap gives the sentinel that the error stands for.

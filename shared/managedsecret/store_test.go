@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strings"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -330,14 +331,14 @@ func TestCurrentVersionsOverPages(t *testing.T) {
 		{NextToken: aws.String("2")},
 		{
 			SecretValues: []types.SecretValueEntry{entry("b")},
-			Errors:       []types.APIErrorType{{SecretId: aws.String("c"), ErrorCode: aws.String("AccessDeniedException"), Message: aws.String("no")}},
+			Errors:       []types.APIErrorType{{SecretId: aws.String("c"), ErrorCode: aws.String("DecryptionFailure"), Message: aws.String("no")}},
 		},
 	}}}
 	versions, errs := store.CurrentVersions(t.Context(), []string{"a", "b", "c", "d"})
 	if len(versions) != 2 || versions["a"].ID != "a" || versions["b"].ID != "b" {
 		t.Errorf("versions %+v", versions)
 	}
-	if len(errs) != 2 || errs["c"].Error() != "reading AWSCURRENT: AccessDeniedException: no" || !errors.Is(errs["d"], managedsecret.ErrNotFound) {
+	if len(errs) != 2 || errs["c"].Error() != "reading AWSCURRENT: DecryptionFailure: no" || !errors.Is(errs["d"], managedsecret.ErrNotFound) {
 		t.Errorf("errors %v", errs)
 	}
 }
@@ -487,4 +488,26 @@ func TestErrors(t *testing.T) {
 			t.Errorf("an error without a message reads %q", got)
 		}
 	})
+}
+
+// The deployed roles may read tagged secrets only, so that IAM refuses what
+// lacks the tag before the function can see that it does. The error says where
+// to look.
+func TestDeniedNamesTheTag(t *testing.T) {
+	a := newAccount(t)
+	arn := a.create("etl", "{}")
+	a.SetAuthorizer(func(_ context.Context, access awstest.Access) error {
+		if access.Conditions["aws:ResourceTag/databricks-rotation"] == nil && access.Action != "secretsmanager:BatchGetSecretValue" {
+			return errors.New("no identity-based policy allows it")
+		}
+		return nil
+	})
+	_, described := a.store.Describe(t.Context(), "etl")
+	_, misspelt := a.store.Describe(t.Context(), "elt")
+	_, denied := a.store.CurrentVersions(t.Context(), []string{arn})
+	for name, err := range map[string]error{"described": described, "misspelt": misspelt, "read in a batch": denied[arn]} {
+		if err == nil || !strings.Contains(err.Error(), "AccessDeniedException: ") || !strings.Contains(err.Error(), "the tag databricks-rotation = managed") {
+			t.Errorf("%s: %v does not name the tag", name, err)
+		}
+	}
 }
