@@ -52,6 +52,7 @@ const (
 	ServicePrincipal Kind = "service-principal"
 	ManagedSecret    Kind = "managed-secret"
 	Person           Kind = "person"
+	Object           Kind = "object" // what an access list protects
 	Source           Kind = "source" // a part of the estate that could not be read
 )
 

@@ -28,6 +28,8 @@ type Inventory struct {
 	// Usage is what the usage log tells of each identity, by application id or
 	// user name; nil if no warehouse is configured.
 	Usage map[string]Usage
+	// UsageSince is where the usage log's window begins.
+	UsageSince time.Time
 	// Gaps are what could not be read. A gap is a finding, not silence.
 	Gaps []Gap
 }

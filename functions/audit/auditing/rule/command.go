@@ -1,0 +1,127 @@
+package rule
+
+import (
+	"encoding/json"
+	"fmt"
+	"net/url"
+	"regexp"
+	"strings"
+	"unicode"
+	"unicode/utf8"
+)
+
+var (
+	placeholder = regexp.MustCompile(`<[a-z_]+>`)
+	assignment  = regexp.MustCompile(`^[A-Z_]+=`)
+	// plain needs no quotes in any shell.
+	plain = regexp.MustCompile(`^[A-Za-z0-9_@%+=:,./-]+$`)
+)
+
+// render writes a command for a person to paste into a shell. Values may hold
+// anything that somebody typed, so each word is quoted as a whole. It reports
+// false for a value that no quotes make safe or that is not known: one that a
+// command would take for an option, for instance.
+func render(command string, v Values) (string, bool) {
+	words := strings.Fields(command)
+	for i, word := range words {
+		ok := true
+		insert := func(encode func(any) (string, bool)) string {
+			return placeholder.ReplaceAllStringFunc(word, func(p string) string {
+				value, known := v[strings.Trim(p, "<>")]
+				text, fits := encode(value)
+				ok = ok && known && fits
+				return text
+			})
+		}
+		switch {
+		case word == "&&" || !strings.Contains(word, "<"):
+			if word != "&&" {
+				words[i] = quote(word)
+			}
+			continue
+		case strings.HasPrefix(word, "{"):
+			words[i] = quote(insert(asJSON))
+		case assignment.MatchString(word):
+			name, rest, _ := strings.Cut(word, "=")
+			word = rest
+			words[i] = name + "=" + quote(insert(asText))
+		case strings.HasPrefix(word, "/"):
+			words[i] = quote(insert(asSegment))
+		default:
+			filled := insert(asText)
+			// Quotes do not keep a word from being read as an option.
+			ok = ok && (strings.HasPrefix(word, "-") || !strings.HasPrefix(filled, "-"))
+			words[i] = quote(filled)
+		}
+		if !ok {
+			return "", false
+		}
+	}
+	return strings.Join(words, " "), true
+}
+
+// fill puts values into a sentence.
+func fill(sentence string, v Values) string {
+	return placeholder.ReplaceAllStringFunc(sentence, func(p string) string {
+		if value, ok := v[strings.Trim(p, "<>")]; ok {
+			if list, ok := value.([]string); ok {
+				return strings.Join(list, ", ")
+			}
+			return fmt.Sprint(value)
+		}
+		return p
+	})
+}
+
+func asText(value any) (string, bool) {
+	if list, ok := value.([]string); ok {
+		return strings.Join(list, ","), len(list) > 0
+	}
+	text := fmt.Sprint(value)
+	return text, text != "" && value != nil && utf8.ValidString(text) && !strings.ContainsRune(text, 0)
+}
+
+func asSegment(value any) (string, bool) {
+	text, ok := asText(value)
+	return url.PathEscape(text), ok && text != "." && text != ".."
+}
+
+func asJSON(value any) (string, bool) {
+	if list, ok := value.([]string); ok && list == nil {
+		value = []string{}
+	}
+	var b strings.Builder
+	enc := json.NewEncoder(&b)
+	enc.SetEscapeHTML(false)
+	err := enc.Encode(value)
+	return strings.TrimSuffix(b.String(), "\n"), err == nil
+}
+
+// quote makes one word of the shell of a text. What a terminal would act on or
+// not show is written as an escape, which bash, zsh and ksh understand.
+func quote(text string) string {
+	if plain.MatchString(text) {
+		return text
+	}
+	hidden := func(r rune) bool { return !unicode.IsPrint(r) }
+	if strings.IndexFunc(text, hidden) < 0 {
+		return "'" + strings.ReplaceAll(text, "'", `'\''`) + "'"
+	}
+	var b strings.Builder
+	b.WriteString("$'")
+	for _, r := range text {
+		switch {
+		case r == '\'' || r == '\\':
+			b.WriteString(`\` + string(r))
+		case !hidden(r):
+			b.WriteRune(r)
+		default:
+			// Byte by byte, which does not depend on the shell's locale, and
+			// three digits each, so that none that follows is swallowed.
+			for _, c := range []byte(string(r)) {
+				fmt.Fprintf(&b, `\%03o`, c)
+			}
+		}
+	}
+	return b.String() + "'"
+}
