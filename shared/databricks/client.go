@@ -22,6 +22,8 @@ const (
 	// callTimeout bounds one request. Databricks answers these calls in well
 	// under a second; half a minute is past every hope.
 	callTimeout = 30 * time.Second
+	// streamTimeout bounds one request whose reply has no bound.
+	streamTimeout = 2 * time.Minute
 	// A retried call is tried for a minute at most: a sweep has other
 	// principals to look after, and the next sweep comes soon.
 	retryBudget   = time.Minute
@@ -40,6 +42,18 @@ type Identity interface {
 	TokenSource(host Host) auth.TokenSource
 }
 
+// Pace decides when the next request may be sent. Without one, a caller that
+// makes few calls relies on Retry-After alone.
+type Pace interface {
+	// Wait returns when a request may be sent, or with the context's error.
+	Wait(ctx context.Context) error
+	// Answered notes a reply that was no complaint about the pace.
+	Answered()
+	// Throttled notes that Databricks asked to come back after that long, zero
+	// if it did not say when.
+	Throttled(after time.Duration)
+}
+
 // Client talks to all hosts of a fleet as one identity. It is safe for
 // concurrent use and meant to be kept between invocations.
 type Client struct {
@@ -49,6 +63,8 @@ type Client struct {
 	Identity Identity
 	// Transport carries the requests, nil for the default transport.
 	Transport http.RoundTripper
+	// Pace bounds how fast requests are sent, nil for not at all.
+	Pace Pace
 
 	mu   sync.Mutex
 	apis map[Host]*api
@@ -123,6 +139,8 @@ type request struct {
 	body   any
 	// once forbids sending the request again when its outcome is unknown.
 	once bool
+	// array tells that the reply is a JSON array, not an object.
+	array bool
 }
 
 // target is the URL with the query. The SDK's own query parameters are for
@@ -135,7 +153,8 @@ func (r request) target() string {
 }
 
 // call carries out a request as the rotator and decodes the reply, which must
-// be a JSON object, into out. A nil out does not care for the reply.
+// be a JSON object unless the request expects an array, into out. A nil out
+// does not care for the reply.
 func (c *Client) call(ctx context.Context, host Host, r request, out any) error {
 	a, err := c.api(host)
 	if err != nil {
@@ -160,8 +179,12 @@ func (c *Client) call(ctx context.Context, host Host, r request, out any) error 
 	if err != nil || out == nil {
 		return err
 	}
+	open := "{"
+	if r.array {
+		open = "["
+	}
 	// An empty reply must not pass for an empty list.
-	if !bytes.HasPrefix(bytes.TrimSpace(body), []byte("{")) || json.Unmarshal(body, out) != nil {
+	if !bytes.HasPrefix(bytes.TrimSpace(body), []byte(open)) || json.Unmarshal(body, out) != nil {
 		return &Error{Op: r.op, Host: host.URL, kind: ErrUncertain, Message: unreadable}
 	}
 	return nil
@@ -169,16 +192,14 @@ func (c *Client) call(ctx context.Context, host Host, r request, out any) error 
 
 // send makes one request and returns the body of a successful reply.
 func (c *Client) send(ctx context.Context, a *api, host Host, r request, renew bool) ([]byte, error) {
+	if err := c.wait(ctx, r.op, host); err != nil {
+		return nil, err
+	}
 	ctx, cancel := context.WithTimeout(ctx, callTimeout)
 	defer cancel()
 	token, err := a.token(ctx, c, host, renew)
 	if err != nil {
-		e := reduce("authenticate the rotator", host, err)
-		if errors.Is(e.kind, ErrRefused) {
-			e.kind = ErrDenied
-		}
-		e.unsent = true
-		return nil, e
+		return nil, unauthenticated(host, err)
 	}
 	var body []byte
 	opts := []httpclient.DoOption{
@@ -192,10 +213,47 @@ func (c *Client) send(ctx context.Context, a *api, host Host, r request, renew b
 	if r.body != nil {
 		opts = append(opts, httpclient.WithRequestHeader("Content-Type", "application/json"), httpclient.WithRequestData(r.body))
 	}
-	if err := a.http.Do(ctx, r.method, r.target(), opts...); err != nil {
-		return nil, reduce(r.op, host, err)
+	err = a.http.Do(ctx, r.method, r.target(), opts...)
+	if err != nil {
+		err = reduce(r.op, host, err)
 	}
-	return body, nil
+	c.note(err)
+	return body, err
+}
+
+// unauthenticated is a failure to get an access token for the rotator itself.
+func unauthenticated(host Host, err error) *Error {
+	e := reduce("authenticate the rotator", host, err)
+	if errors.Is(e.kind, ErrRefused) {
+		e.kind = ErrDenied
+	}
+	e.unsent = true
+	return e
+}
+
+// wait keeps the pace. It is no part of a call's own time.
+func (c *Client) wait(ctx context.Context, op string, host Host) error {
+	if c.Pace == nil {
+		return nil
+	}
+	if err := c.Pace.Wait(ctx); err != nil {
+		return &Error{Op: op, Host: host.URL, kind: ErrUncertain, cause: err, unsent: true, Message: "not sent: no time was left for it"}
+	}
+	return nil
+}
+
+// note tells the pace how a request went. Silence says nothing about it.
+func (c *Client) note(err error) {
+	if c.Pace == nil {
+		return
+	}
+	var e *Error
+	switch {
+	case errors.As(err, &e) && (errors.Is(e.kind, ErrBusy) || e.retryAfter > 0):
+		c.Pace.Throttled(e.retryAfter)
+	case err == nil || e != nil && e.Status != 0:
+		c.Pace.Answered()
+	}
 }
 
 // Unsent tells of an error that the request never left: a create that failed

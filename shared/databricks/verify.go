@@ -30,11 +30,16 @@ func (c *Client) Verify(ctx context.Context, host Host, clientID string, clientS
 		AuthStyle:    oauth2.AuthStyleInHeader,
 	}
 	return retry(ctx, func() error {
+		if err := c.wait(ctx, op, host); err != nil {
+			return err
+		}
 		ctx, cancel := context.WithTimeout(ctx, callTimeout)
 		defer cancel()
-		if _, err := cfg.Token(c.oauthContext(ctx)); err != nil {
-			return reduce(op, host, err)
+		_, err := cfg.Token(c.oauthContext(ctx))
+		if err != nil {
+			err = reduce(op, host, err)
 		}
-		return nil
+		c.note(err)
+		return err
 	})
 }
