@@ -1,0 +1,346 @@
+// Package report is what an audit publishes: one value that holds everything
+// that a reader, the next audit or an auditor of the auditors may ask for. How
+// it looks in a medium is the business of the packages page, table and
+// summary.
+//
+// The value's JSON is the evidence that is kept, and the state that the next
+// audit starts from. Its layout is versioned by [Version] and described by
+// schema.json.
+package report
+
+import (
+	"cmp"
+	"slices"
+	"strings"
+	"time"
+
+	"databricks-credential-rotation/functions/audit/auditing/finding"
+)
+
+// Version is the layout's. It changes when a reader of the old one would go
+// wrong; a new field that may be left out does not change it.
+const Version = "databricks-credential-audit/1"
+
+// Report is one audit. Times are UTC; sections that were not made are empty.
+type Report struct {
+	Version string `json:"version"`
+	// ID names the audit; it sorts by time. See [NewID].
+	ID      string    `json:"id"`
+	TakenAt time.Time `json:"taken_at"`
+	// Deployment is the stack's name, AccountID Databricks' account.
+	Deployment string `json:"deployment"`
+	AccountID  string `json:"account_id,omitempty"`
+	// AskedBy is the way the audit came in: a schedule or whoever invoked it.
+	AskedBy string `json:"asked_by,omitempty"`
+	// DryRun tells that nothing was to be changed, whatever the policy says.
+	DryRun bool `json:"dry_run,omitempty"`
+	// Previous is the id of the audit that this one was compared with.
+	Previous string `json:"previous,omitempty"`
+
+	// Findings are open, the most severe first.
+	Findings []Finding `json:"findings"`
+	// Resolved are the findings that are open no more, the latest first. They
+	// are remembered for a while, so that one that returns is known.
+	Resolved []Resolved `json:"resolved"`
+	// Gaps are what could not be read or checked.
+	Gaps []Gap `json:"gaps"`
+	// Exposures rank credentials by what a thief could do with them.
+	Exposures []Exposure `json:"exposures"`
+	Prune     Prune      `json:"prune"`
+	Measures  Measures   `json:"measures"`
+	// Trend has a point for each past audit and this one, the oldest first.
+	Trend []Point `json:"trend"`
+}
+
+// Status is what a comparison with the last audit tells of a finding.
+type Status string
+
+// Statuses of findings.
+const (
+	// New was not there in the last audit.
+	New Status = "new"
+	// Open was there.
+	Open Status = "open"
+	// Reopened had been resolved and is back.
+	Reopened Status = "reopened"
+	// Unchecked was there, and the part of the estate that would show whether
+	// it still is could not be read.
+	Unchecked Status = "unchecked"
+)
+
+// Finding is an open finding.
+type Finding struct {
+	finding.Finding
+	Status Status `json:"status"`
+}
+
+// Resolved is a finding that an audit no longer found.
+type Resolved struct {
+	finding.Finding
+	ResolvedAt time.Time `json:"resolved_at"`
+}
+
+// Gap is what could not be read or checked.
+type Gap struct {
+	// Where is a workspace's host, the account, AWS, or the audit itself.
+	Where string `json:"where"`
+	What  string `json:"what"`
+	Why   string `json:"why"`
+	// Workspace is the workspace's id, zero for none.
+	Workspace int64 `json:"workspace,omitempty"`
+}
+
+// Exposure is the blast radius of one credential.
+type Exposure struct {
+	Subject finding.Subject `json:"subject"`
+	Owner   string          `json:"owner,omitempty"`
+	// Score is greater for what is worse; how it is made is package blast's.
+	Score int `json:"score"`
+	// Scopes are what a thief could call, Reach on what, Admin with which
+	// authority. Each is for people to read.
+	Scopes []string `json:"scopes"`
+	Reach  []string `json:"reach"`
+	Admin  string   `json:"admin,omitempty"`
+	// Until is when the credential ends by itself; nil is never.
+	Until *time.Time `json:"until,omitempty"`
+}
+
+// Mode says what a prune was allowed to do.
+type Mode string
+
+// Modes of a prune.
+const (
+	ReportOnly Mode = "report"
+	Enforce    Mode = "enforce"
+)
+
+// Prune is the plan of removals and narrowings, and what became of it.
+type Prune struct {
+	Mode      Mode `json:"mode"`
+	RightSize Mode `json:"right_size"`
+	// Budget is the budget in words. Stopped says why the plan was not
+	// carried out at all; it is empty for one that was.
+	Budget  string   `json:"budget,omitempty"`
+	Stopped string   `json:"stopped,omitempty"`
+	Actions []Action `json:"actions"`
+}
+
+// Verb is what is done to a credential.
+type Verb string
+
+// Verbs of a prune.
+const (
+	Delete Verb = "delete"
+	Narrow Verb = "narrow"
+)
+
+// Outcome is what became of an action.
+type Outcome string
+
+// Outcomes of actions.
+const (
+	// Planned would be done if policy said enforce.
+	Planned Outcome = "planned"
+	// Noticed will be done by an audit at or after Due.
+	Noticed Outcome = "noticed"
+	// Done was done by this audit.
+	Done Outcome = "done"
+	// Gone was not there any more when its turn came.
+	Gone Outcome = "gone"
+	// Kept was left alone; Detail says why: exempt, or used since.
+	Kept Outcome = "kept"
+	// Failed was tried; Detail says how it went.
+	Failed Outcome = "failed"
+	// Blocked was not tried, because the plan was stopped.
+	Blocked Outcome = "blocked"
+)
+
+// Action is one removal or narrowing.
+type Action struct {
+	Verb    Verb            `json:"verb"`
+	Subject finding.Subject `json:"subject"`
+	Owner   string          `json:"owner,omitempty"`
+	// Finding is the id of the finding that asks for it.
+	Finding string `json:"finding,omitempty"`
+	// Why is the reason in words.
+	Why string `json:"why"`
+	// NoticedAt is when an audit first announced it, Due from when it may be
+	// done; nil where there is no notice period.
+	NoticedAt *time.Time `json:"noticed_at,omitempty"`
+	Due       *time.Time `json:"due,omitempty"`
+	// From and To are the scopes before and after a narrowing.
+	From    []string `json:"from,omitempty"`
+	To      []string `json:"to,omitempty"`
+	Outcome Outcome  `json:"outcome"`
+	Detail  string   `json:"detail,omitempty"`
+}
+
+// Point is one audit in the trend.
+type Point struct {
+	ID      string    `json:"id"`
+	TakenAt time.Time `json:"taken_at"`
+	// Open are the open findings by severity.
+	Open Counts `json:"open"`
+	// New and Resolved are what changed in that audit.
+	New         int `json:"new"`
+	Resolved    int `json:"resolved"`
+	Credentials int `json:"credentials"`
+}
+
+// Counts are numbers of findings by severity.
+type Counts struct {
+	Critical int `json:"critical"`
+	High     int `json:"high"`
+	Medium   int `json:"medium"`
+	Low      int `json:"low"`
+	Info     int `json:"info"`
+}
+
+// Of is the number of one severity.
+func (c Counts) Of(s finding.Severity) int {
+	switch s {
+	case finding.Critical:
+		return c.Critical
+	case finding.High:
+		return c.High
+	case finding.Medium:
+		return c.Medium
+	case finding.Low:
+		return c.Low
+	case finding.Info:
+		return c.Info
+	default:
+		return 0
+	}
+}
+
+// Total is the number of all.
+func (c Counts) Total() int { return c.Critical + c.High + c.Medium + c.Low + c.Info }
+
+func (c *Counts) add(s finding.Severity) {
+	switch s {
+	case finding.Critical:
+		c.Critical++
+	case finding.High:
+		c.High++
+	case finding.Medium:
+		c.Medium++
+	case finding.Low:
+		c.Low++
+	case finding.Info:
+		c.Info++
+	default:
+	}
+}
+
+// Severities are all of them, the worst first.
+func Severities() []finding.Severity {
+	return []finding.Severity{finding.Critical, finding.High, finding.Medium, finding.Low, finding.Info}
+}
+
+// NewID is the id of the audit that was begun at a time in an invocation.
+// The invocation's request id makes it unique; of an empty or long one only
+// what fits is used.
+func NewID(takenAt time.Time, requestID string) string {
+	suffix := strings.Map(func(r rune) rune {
+		if r >= 'a' && r <= 'z' || r >= '0' && r <= '9' {
+			return r
+		}
+		return -1
+	}, strings.ToLower(requestID))
+	if len(suffix) > 12 {
+		suffix = suffix[:12]
+	}
+	id := takenAt.UTC().Format("20060102T150405Z")
+	if suffix == "" {
+		return id
+	}
+	return id + "-" + suffix
+}
+
+// Counts counts the open findings.
+func (r *Report) Counts() Counts {
+	var c Counts
+	for _, f := range r.Findings {
+		c.add(f.Severity)
+	}
+	return c
+}
+
+// WithStatus counts the findings of a status.
+func (r *Report) WithStatus(s Status) int {
+	n := 0
+	for _, f := range r.Findings {
+		if f.Status == s {
+			n++
+		}
+	}
+	return n
+}
+
+// JustResolved are the findings that this audit resolved.
+func (r *Report) JustResolved() []Resolved {
+	var just []Resolved
+	for _, f := range r.Resolved {
+		if f.ResolvedAt.Equal(r.TakenAt) {
+			just = append(just, f)
+		}
+	}
+	return just
+}
+
+// Worst is the greatest severity of an open finding, zero if there is none.
+func (r *Report) Worst() finding.Severity {
+	var worst finding.Severity
+	for _, f := range r.Findings {
+		worst = max(worst, f.Severity)
+	}
+	return worst
+}
+
+// WithOutcome counts the prune's actions with an outcome.
+func (p Prune) WithOutcome(o Outcome) int {
+	n := 0
+	for _, a := range p.Actions {
+		if a.Outcome == o {
+			n++
+		}
+	}
+	return n
+}
+
+// Sort puts everything into the order in which people should read it, the
+// same for the same content.
+func (r *Report) Sort() {
+	slices.SortFunc(r.Findings, func(a, b Finding) int { return byUrgency(a.Finding, b.Finding) })
+	slices.SortFunc(r.Resolved, func(a, b Resolved) int {
+		return cmp.Or(b.ResolvedAt.Compare(a.ResolvedAt), byUrgency(a.Finding, b.Finding))
+	})
+	slices.SortFunc(r.Exposures, func(a, b Exposure) int {
+		return cmp.Or(cmp.Compare(b.Score, a.Score), bySubject(a.Subject, b.Subject))
+	})
+	slices.SortFunc(r.Prune.Actions, func(a, b Action) int {
+		return cmp.Or(cmp.Compare(rank(a.Outcome), rank(b.Outcome)), cmp.Compare(a.Verb, b.Verb), bySubject(a.Subject, b.Subject))
+	})
+	slices.SortFunc(r.Gaps, func(a, b Gap) int {
+		return cmp.Or(cmp.Compare(a.Where, b.Where), cmp.Compare(a.What, b.What), cmp.Compare(a.Why, b.Why))
+	})
+	slices.SortFunc(r.Trend, func(a, b Point) int {
+		return cmp.Or(a.TakenAt.Compare(b.TakenAt), cmp.Compare(a.ID, b.ID))
+	})
+}
+
+// rank puts what needs a person before what was done, and that before what
+// may come.
+func rank(o Outcome) int {
+	return slices.Index([]Outcome{Failed, Blocked, Done, Gone, Kept, Noticed, Planned}, o)
+}
+
+func byUrgency(a, b finding.Finding) int {
+	return cmp.Or(cmp.Compare(b.Severity, a.Severity), cmp.Compare(a.Rule, b.Rule), bySubject(a.Subject, b.Subject), cmp.Compare(a.ID, b.ID))
+}
+
+func bySubject(a, b finding.Subject) int {
+	return cmp.Or(cmp.Compare(a.Kind, b.Kind), cmp.Compare(a.Workspace, b.Workspace),
+		cmp.Compare(a.Name, b.Name), cmp.Compare(a.ID, b.ID))
+}
