@@ -46,13 +46,17 @@ func (c *Client) Workspaces(ctx context.Context, account Host) ([]Workspace, err
 }
 
 // Workspace is the host of a workspace of this account. The account console is
-// accounts.<domain>, a workspace <deployment name>.<domain>.
+// accounts.<domain>, a workspace <deployment name>.<domain>. A deployment name
+// of more than one label is a whole host. Which hosts may be talked to is not
+// decided here.
 func (h Host) Workspace(deployment string) Host {
 	scheme, name, _ := strings.Cut(h.URL, "://")
-	if _, domain, ok := strings.Cut(name, "."); ok {
-		name = domain
+	deployment = strings.ToLower(deployment)
+	if strings.ContainsAny(deployment, ".:") {
+		return Host{URL: scheme + "://" + deployment}
 	}
-	return Host{URL: scheme + "://" + strings.ToLower(deployment) + "." + name}
+	_, domain, _ := strings.Cut(name, ".")
+	return Host{URL: scheme + "://" + deployment + "." + domain}
 }
 
 func (h Host) accountURL() string {
