@@ -69,6 +69,13 @@ type run struct {
 	dry bool
 	// check tries every current credential and leaves no predecessor out.
 	check bool
+	// removals says what becomes of removals that need the budget.
+	removals removals
+	// all tells that the run looks at every managed secret. registered then
+	// counts those that name each principal, by client id, once they are all
+	// known; it stays nil if one could not be read.
+	all        bool
+	registered map[string]int
 
 	mu       sync.Mutex
 	inactive map[databricks.Host]func() map[string]bool
@@ -110,8 +117,13 @@ func (e *Engine) parseCurrent(v managedsecret.Version) (Version, error) {
 	return Version{ID: v.ID, CreatedAt: v.CreatedAt, Credential: c}, nil
 }
 
-// rotate brings one managed secret to the state that the policy asks for.
+// rotate brings one managed secret to the state that the policy asks for, and
+// says so if it did not get there in time.
 func (r *run) rotate(ctx context.Context, s managedsecret.Secret, current Version, force bool) Outcome {
+	return r.watch(r.bring(ctx, s, current, force), current)
+}
+
+func (r *run) bring(ctx context.Context, s managedsecret.Secret, current Version, force bool) Outcome {
 	out := newOutcome(s, current)
 	if holder := s.Holder(managedsecret.Current); holder != "" && holder != current.ID {
 		// The listing and the value were read at different moments.
@@ -123,12 +135,24 @@ func (r *run) rotate(ctx context.Context, s managedsecret.Secret, current Versio
 	if !force && !r.check && !Glance(r.now(), r.policy, s, current) {
 		return out
 	}
-	o, plan, err := r.observe(ctx, Observation{Secret: s, Current: current, Force: force})
+	o, plan, err := r.observe(ctx, Observation{
+		Secret: s, Current: current, Force: force,
+		Alone: r.alone(current.Credential.ClientID), Withhold: r.removals == withheld,
+	})
 	if err != nil {
 		return out.fail(err)
 	}
+	out.live = len(o.Listed)
 	out.Foreign = plan.Foreign
+	if n := plan.needBudget(); n > 0 && r.removals == undecided {
+		// Nothing of this plan is done before all plans of the run are known.
+		out.postponed = n
+		return out
+	}
 	out.Block = plan.Block
+	for _, w := range plan.Withheld {
+		out.Withheld = append(out.Withheld, w.ID)
+	}
 	if r.dry {
 		return out.planned(plan)
 	}
@@ -169,6 +193,7 @@ func (r *run) rotate(ctx context.Context, s managedsecret.Secret, current Versio
 		return out.fail(err)
 	}
 	out.Issued, out.Version = issued.OAuthSecretID, write.VersionID
+	out.IssuedAt, out.ExpiresAt = issued.IssuedAt, issued.ExpiresAt
 	return out
 }
 

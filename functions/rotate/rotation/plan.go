@@ -66,6 +66,11 @@ type Observation struct {
 	// Token is the version that a running step of the rotation protocol is to
 	// fill; empty at the other doors.
 	Token string
+	// Alone tells that no other managed secret names the principal, as far as
+	// the run has seen. Without it, what is foreign here may be current there.
+	Alone bool
+	// Withhold forbids removals that need the budget.
+	Withhold bool
 
 	// The rest is read only when a plan needs it.
 
@@ -94,9 +99,30 @@ const (
 // Retirement is an OAuth secret that has to go.
 type Retirement struct {
 	ID, Why string
-	// Orphan tells that nobody can ever have had it.
-	Orphan bool
+	Kind    RetirementKind
 }
+
+// RetirementKind is what a secret is that has to go.
+type RetirementKind int
+
+// Kinds of retirements, in the order in which they make room.
+const (
+	// Orphan is one of ours that no version records: nobody ever had it.
+	Orphan RetirementKind = iota + 1
+	// Foreign is somebody else's, of a principal that the policy declares ours
+	// alone.
+	Foreign
+	// Recorded is one that an older version names and the current does not.
+	Recorded
+	// Predecessor is one that the current version names as replaced.
+	Predecessor
+)
+
+// needsBudget tells whether a removal rests on a judgment that could be wrong
+// for a whole fleet at once. That a predecessor may go was decided, and its
+// successor proven, when the credential was replaced; as many of them go as
+// were rotated.
+func (k RetirementKind) needsBudget() bool { return k != Predecessor }
 
 // Issue is a credential that has to come.
 type Issue struct {
@@ -119,6 +145,8 @@ type BlockKind string
 const (
 	Full       BlockKind = "full"
 	Inactive   BlockKind = "inactive"
+	Overdue    BlockKind = "overdue"
+	OverBudget BlockKind = "over budget"
 	Mismatch   BlockKind = "mismatch"
 	Scopes     BlockKind = "scopes unknown"
 	InProgress BlockKind = "in progress"
@@ -138,6 +166,8 @@ type Plan struct {
 	Block  *Block
 	// Foreign are OAuth secrets of somebody else. They are left alone.
 	Foreign []string
+	// Withheld are removals that the budget does not allow.
+	Withheld []Retirement
 }
 
 // Glance tells, from what Secrets Manager says alone, whether a secret may
@@ -232,7 +262,7 @@ func MakePlan(p policy.Policy, o Observation) Plan {
 			if over := supersededAt(pred, o.Secret, o.Current).Add(p.Grace); o.Now.Before(over) {
 				inGrace = append(inGrace, s.ID+" until "+over.UTC().Format(time.RFC3339))
 			} else {
-				plan.Retire = append(plan.Retire, Retirement{ID: s.ID, Why: "its grace period is over"})
+				plan.retire(o, Retirement{s.ID, "its grace period is over", Predecessor})
 			}
 		case isRecorded:
 			// A version has it that the current one does not know of: somebody
@@ -245,16 +275,20 @@ func MakePlan(p policy.Policy, o Observation) Plan {
 			case o.Now.Before(over):
 				inGrace = append(inGrace, s.ID+" until "+over.UTC().Format(time.RFC3339))
 			default:
-				plan.Retire = append(plan.Retire, Retirement{ID: s.ID, Why: "it was replaced, and its grace period is over"})
+				plan.retire(o, Retirement{s.ID, "it was replaced, and its grace period is over", Recorded})
 			}
-		case !ours:
+		case !ours && !(o.Alone && p.Exclusive(c.ClientID)):
 			plan.Foreign = append(plan.Foreign, s.ID)
 		case o.Recorded == nil:
-			// Ours by its fingerprint, and the current version does not know
-			// it. Every version is read before it may be called an orphan.
+			// The current version does not know it. Every version is read
+			// before it may be called an orphan, or foreign and removed.
 			return Plan{Needs: []Need{NeedVersions}}
+		case !ours && o.Now.Sub(s.CreateTime) >= max(p.Grace, orphanAge):
+			plan.retire(o, Retirement{s.ID, "it is somebody else's, and the policy declares the principal exclusive", Foreign})
+		case !ours:
+			plan.Foreign = append(plan.Foreign, s.ID)
 		case o.Now.Sub(s.CreateTime) >= orphanAge:
-			plan.Retire = append(plan.Retire, Retirement{ID: s.ID, Why: "a run that died issued it and no version records it", Orphan: true})
+			plan.retire(o, Retirement{s.ID, "a run that died issued it and no version records it", Orphan})
 		default:
 			inFlight = s.CreateTime
 			inGrace = append(inGrace, s.ID+", just issued")
@@ -264,15 +298,15 @@ func MakePlan(p policy.Policy, o Observation) Plan {
 	reason := o.reason(p, live)
 	if _, listed := live[c.OAuthSecretID]; alive && !listed {
 		// It works, and nobody knows which of the listed secrets it is.
-		plan.Retire = nil
+		plan.Retire, plan.Withheld = nil, nil
 	}
 	if reason == Dead {
 		// While nothing current works, a predecessor may be all that somebody
 		// has. Beyond orphans, only the room that the new credential needs is
 		// made.
-		slices.SortStableFunc(plan.Retire, func(a, b Retirement) int { return orphansFirst(a) - orphansFirst(b) })
+		slices.SortStableFunc(plan.Retire, func(a, b Retirement) int { return int(a.Kind - b.Kind) })
 		room := len(live) - (databricks.MaxSecrets - 1)
-		for len(plan.Retire) > max(0, room) && !plan.Retire[len(plan.Retire)-1].Orphan {
+		for len(plan.Retire) > max(0, room) && plan.Retire[len(plan.Retire)-1].Kind > Orphan {
 			plan.Retire = plan.Retire[:len(plan.Retire)-1]
 		}
 	}
@@ -296,6 +330,13 @@ func MakePlan(p policy.Policy, o Observation) Plan {
 	}
 	if len(live)-len(plan.Retire) >= databricks.MaxSecrets {
 		switch {
+		case len(plan.Withheld) > 0:
+			var ids []string
+			for _, w := range plan.Withheld {
+				ids = append(ids, w.ID)
+			}
+			plan.Block = &Block{OverBudget, fmt.Sprintf("%s; %s could go, but for the run's budget",
+				o.fullMessage(inGrace, plan.Foreign), strings.Join(ids, ", "))}
 		case inFlight.IsZero():
 			plan.Block = &Block{Full, o.fullMessage(inGrace, plan.Foreign)}
 		case reason == Dead || reason == Forced:
@@ -310,7 +351,7 @@ func MakePlan(p policy.Policy, o Observation) Plan {
 		next.ServicePrincipalID = o.Principal.ID
 	}
 	var ok bool
-	if next.Scopes, ok = o.scopes(live); !ok {
+	if next.Scopes, ok = o.scopes(p, live); !ok {
 		plan.Block = &Block{Scopes, fmt.Sprintf(
 			"the scopes of the current credential are not known, and a new one must not be wider: set %s to its scopes, or to %s if it was unrestricted",
 			credential.KeyScopes, credential.AllAPIs)}
@@ -385,7 +426,7 @@ func (o Observation) alive() bool {
 
 // scopes are those of the credential that is to be replaced, and false if
 // nobody can tell.
-func (o Observation) scopes(live map[string]databricks.OAuthSecret) ([]string, bool) {
+func (o Observation) scopes(p policy.Policy, live map[string]databricks.OAuthSecret) ([]string, bool) {
 	c := o.Current.Credential
 	listed, isListed := live[c.OAuthSecretID]
 	switch {
@@ -394,7 +435,12 @@ func (o Observation) scopes(live map[string]databricks.OAuthSecret) ([]string, b
 	case len(c.Scopes) > 0:
 		// A host that lists no scopes does not make a secret unrestricted.
 		return c.Scopes, true
-	case isListed || !c.Issued():
+	case !c.Issued():
+		if role, ok := p.RoleOf(c.ClientID); ok && len(role.Scopes) > 0 {
+			return credential.NormalizeScopes(role.Scopes), true
+		}
+		return []string{credential.AllAPIs}, true
+	case isListed:
 		return []string{credential.AllAPIs}, true
 	}
 	// Somebody else's credential, under an id that is not known or gone. If
@@ -475,11 +521,13 @@ func supersededAt(pred credential.Predecessor, s managedsecret.Secret, current V
 	}
 }
 
-func orphansFirst(r Retirement) int {
-	if r.Orphan {
-		return 0
+// retire adds a removal, or withholds it.
+func (p *Plan) retire(o Observation, r Retirement) {
+	if o.Withhold && r.Kind.needsBudget() {
+		p.Withheld = append(p.Withheld, r)
+		return
 	}
-	return 1
+	p.Retire = append(p.Retire, r)
 }
 
 func retires(list []Retirement, id string) bool {

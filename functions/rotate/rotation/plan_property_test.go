@@ -60,8 +60,12 @@ func planProperties(t *rapid.T) {
 		}
 		_, isRecorded := o.Recorded[r.ID]
 		isPredecessor := slices.ContainsFunc(c.Predecessors, func(p credential.Predecessor) bool { return p.OAuthSecretID == r.ID })
-		if !isRecorded && !isPredecessor && !rotation.IsOurs(testARN, o.Listed[i]) {
+		removable := o.Alone && c.ClientID == exclusiveID && o.Now.Sub(o.Listed[i].CreateTime) >= testPolicy.Grace
+		if !isRecorded && !isPredecessor && !rotation.IsOurs(testARN, o.Listed[i]) && !removable {
 			t.Fatal("invariant 3: retires somebody else's secret")
+		}
+		if !isPredecessor && o.Withhold {
+			t.Fatal("invariant 9: retires what the budget forbids")
 		}
 		if !isRecorded && !isPredecessor && o.Now.Sub(o.Listed[i].CreateTime) < 30*time.Minute {
 			t.Fatal("retires a secret that a run may hold")
@@ -154,6 +158,9 @@ func drawObservation(t *rapid.T) rotation.Observation {
 	}
 	o.Secret.LastChanged = ago(age("changed"))
 	o.Force = rapid.Bool().Draw(t, "force")
+	o.Alone = rapid.Bool().Draw(t, "alone")
+	o.Withhold = rapid.Bool().Draw(t, "withhold")
+	c.ClientID = rapid.SampledFrom([]string{c.ClientID, exclusiveID, analystID}).Draw(t, "client id")
 	o.Inactive = rapid.Bool().Draw(t, "inactive")
 	if o.Tried = rapid.Bool().Draw(t, "tried"); o.Tried {
 		o.Authenticates = rapid.Bool().Draw(t, "authenticates")

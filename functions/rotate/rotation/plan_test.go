@@ -18,6 +18,10 @@ import (
 )
 
 const (
+	// The policy of the tests knows these two.
+	exclusiveID = "eeeeeeee-eeee-eeee-eeee-eeeeeeeeeeee"
+	analystID   = "aaaaaaaa-aaaa-aaaa-aaaa-aaaaaaaaaaaa"
+
 	testARN = "arn:aws:secretsmanager:eu-west-1:123456789012:secret:prod/etl-a1b2c3"
 	hour    = time.Hour
 	day     = 24 * time.Hour
@@ -25,7 +29,11 @@ const (
 
 var (
 	testNow    = time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC)
-	testPolicy = policy.Policy{Interval: 30 * day, Grace: 1 * day, Lifetime: 90 * day}
+	testPolicy = policy.Policy{
+		Interval: 30 * day, Grace: 1 * day, Lifetime: 90 * day,
+		Roles:      map[string]policy.Role{"analyst": {Scopes: []string{"sql", "files"}}},
+		Principals: []policy.Principal{{ClientID: exclusiveID, Exclusive: true}, {ClientID: analystID, Role: "analyst"}},
+	}
 	// sweptID is what a version looks like that a sweep made current.
 	sweptID = rotation.SuccessorID(testARN, "before", 0)
 )
@@ -131,6 +139,12 @@ func change(f func(*credential.Credential)) func(*rotation.Observation) {
 
 func force(o *rotation.Observation) { o.Force = true }
 
+func withhold(o *rotation.Observation) { o.Withhold = true }
+
+// exclusive is a principal that the policy declares ours, in a run that has
+// seen no other managed secret of it.
+func exclusive(o *rotation.Observation) { o.Current.Credential.ClientID, o.Alone = exclusiveID, true }
+
 // decision is a plan without its prose.
 type decision struct {
 	Needs   []rotation.Need
@@ -139,6 +153,8 @@ type decision struct {
 	Issue   rotation.Reason
 	Block   rotation.BlockKind
 	Foreign []string
+	// Withheld are removals that the budget forbids.
+	Withheld []string
 }
 
 func decide(o rotation.Observation) decision {
@@ -146,6 +162,9 @@ func decide(o rotation.Observation) decision {
 	d := decision{Needs: p.Needs, Clear: p.Clear, Foreign: p.Foreign}
 	for _, r := range p.Retire {
 		d.Retire = append(d.Retire, r.ID)
+	}
+	for _, r := range p.Withheld {
+		d.Withheld = append(d.Withheld, r.ID)
 	}
 	if p.Issue != nil {
 		d.Issue = p.Issue.Reason
@@ -246,6 +265,11 @@ func TestPlan(t *testing.T) {
 		{"ours in a version that another run has just stored", observed(40*day, tried(true), list(ours("v1", hour)), recorded("v1", "new"), func(o *rotation.Observation) {
 			o.Versions = []managedsecret.Version{{ID: "new", CreatedAt: ago(time.Second)}}
 		}), decision{Issue: rotation.Due}},
+		{"foreign, of an exclusive principal: all versions are read first", observed(5*day, exclusive, list(theirs("f1", day))), needs(needVersions)},
+		{"foreign, of an exclusive principal", observed(5*day, exclusive, list(theirs("f1", day)), recorded()), decision{Retire: []string{"f1"}}},
+		{"the same, in its first day", observed(5*day, exclusive, list(theirs("f1", day-1)), recorded()), decision{Foreign: []string{"f1"}}},
+		{"the same, and another managed secret may hold it", observed(5*day, exclusive, list(theirs("f1", day)), func(o *rotation.Observation) { o.Alone = false }), decision{Foreign: []string{"f1"}}},
+		{"exclusive, and nobody knows which secret is the current one", observed(5*day, unidentified, unlisted, exclusive, list(theirs("f1", day), theirs("f2", day)), tried(true), principal(true), recorded()), decision{Issue: rotation.Adopted}},
 		{"foreign in an older version was ours to keep", observed(5*day, list(theirs("v1", 40*day)), oldVersion("v1")), decision{Retire: []string{"v1"}}},
 
 		// A rotation by protocol in progress.
@@ -273,6 +297,27 @@ func TestPlan(t *testing.T) {
 		{"the same, dead", observed(31*day, unlisted, tried(false), principal(true), list(ours("o1", time.Minute), theirs("f2", day), theirs("f3", day), theirs("f4", day), theirs("f5", day)), recorded()), decision{Block: rotation.InProgress, Foreign: []string{"f2", "f3", "f4", "f5"}}},
 		{"full, one has expired: it does not count", observed(31*day, list(ours("p1", 95*day), theirs("f2", day), theirs("f3", day), theirs("f4", day))), decision{Issue: rotation.Due, Foreign: []string{"f2", "f3", "f4"}}},
 		{"full of somebody else's, current dead", observed(5*day, unlisted, tried(false), principal(true), list(theirs("f1", day), theirs("f2", day), theirs("f3", day), theirs("f4", day), theirs("f5", day))), decision{Block: rotation.Full, Foreign: []string{"f1", "f2", "f3", "f4", "f5"}}},
+		{"full, exclusive: foreign ones make room", observed(31*day, exclusive, list(theirs("f1", day), theirs("f2", day), theirs("f3", day), theirs("f4", 0)), recorded()), decision{Retire: []string{"f1", "f2", "f3"}, Issue: rotation.Due, Foreign: []string{"f4"}}},
+		{"dead and full, exclusive: foreign ones go before predecessors, as far as room is needed", observed(5*day, unlisted, tried(false), exclusive, principal(true), list(ours("p1", 31*day), theirs("f1", day), theirs("f2", day), theirs("f3", day), theirs("f4", day)), predecessor("p1", time.Time{}), recorded()), decision{Retire: []string{"f1"}, Issue: rotation.Dead}},
+
+		// Invariant 4: every mixture of five is worked out by what they are:
+		// ours current, previous in grace and past it, orphan, expired, foreign.
+		{"five: current, in grace, past grace, orphan, foreign", observed(31*day, list(ours("p1", 61*day), ours("p2", 91*day-hour), ours("o1", hour), theirs("f1", day)), predecessor("p1", ago(hour)), predecessor("p2", ago(2*day)), recorded()), decision{Retire: []string{"o1"}, Issue: rotation.Due, Foreign: []string{"f1"}}},
+		{"five of ours: current, and four past grace", observed(31*day, list(ours("p1", 40*day), ours("p2", 50*day), ours("p3", 60*day), ours("p4", 70*day)), predecessor("p1", ago(day)), predecessor("p2", ago(2*day)), predecessor("p3", ago(3*day)), predecessor("p4", ago(4*day))), decision{Retire: []string{"p1", "p2", "p3", "p4"}, Issue: rotation.Due}},
+		{"five of ours: current, and four in grace", observed(31*day, list(ours("p1", 40*day), ours("p2", 50*day), ours("p3", 60*day), ours("p4", 70*day)), predecessor("p1", ago(1)), predecessor("p2", ago(2)), predecessor("p3", ago(3)), predecessor("p4", ago(4))), decision{Block: rotation.Full}},
+		{"five of ours: current, and four orphans", observed(31*day, list(ours("o1", hour), ours("o2", hour), ours("o3", hour), ours("o4", hour)), recorded()), decision{Retire: []string{"o1", "o2", "o3", "o4"}, Issue: rotation.Due}},
+		{"five orphans, current dead", observed(5*day, unlisted, tried(false), principal(true), list(ours("o1", hour), ours("o2", hour), ours("o3", hour), ours("o4", hour), ours("o5", hour)), recorded()), decision{Retire: []string{"o1", "o2", "o3", "o4", "o5"}, Issue: rotation.Dead}},
+		{"five: current, an old version's, two orphans, one expired that is still listed", observed(31*day, list(ours("v1", 40*day), ours("o1", hour), ours("o2", hour), ours("x1", 95*day)), oldVersion("v1"), func(o *rotation.Observation) { o.Secret.LastChanged = ago(day) }), decision{Retire: []string{"v1", "o1", "o2"}, Issue: rotation.Due}},
+		{"five: current, pending, in grace, two foreign; asked for by the step that fills another version", observed(5*day, force, pendingSince(token, hour), list(ours("n1", hour), ours("p1", 31*day), theirs("f1", day), theirs("f2", day)), recorded("n1", token), predecessor("p1", ago(hour))), decision{Block: rotation.InProgress, Foreign: []string{"f1", "f2"}}},
+		{"five, current dead: in grace, past grace, orphan, foreign, just issued", observed(5*day, unlisted, tried(false), principal(true), list(ours("p1", 31*day), ours("p2", 61*day), ours("o1", hour), theirs("f1", day), ours("o2", time.Minute)), predecessor("p1", ago(hour)), predecessor("p2", ago(2*day)), recorded()), decision{Retire: []string{"o1"}, Issue: rotation.Dead, Foreign: []string{"f1"}}},
+
+		// Invariant 9: what the budget forbids stays.
+		{"over budget: the orphan stays", observed(5*day, withhold, list(ours("o1", hour)), recorded()), decision{Withheld: []string{"o1"}}},
+		{"over budget: a predecessor needs none", observed(day, withhold, list(ours("p1", 31*day)), predecessor("p1", time.Time{})), decision{Retire: []string{"p1"}}},
+		{"over budget, and due: it is rotated beside the orphan", observed(31*day, withhold, list(ours("o1", hour)), recorded()), decision{Withheld: []string{"o1"}, Issue: rotation.Due}},
+		{"over budget, full, and due", observed(31*day, withhold, list(ours("o1", hour), ours("o2", hour), theirs("f1", day), theirs("f2", day)), recorded()), decision{Withheld: []string{"o1", "o2"}, Block: rotation.OverBudget, Foreign: []string{"f1", "f2"}}},
+		{"over budget: nothing is withheld that may be current", observed(9*day, withhold, unidentified, tried(true), principal(true), recorded("cur", "old"), list(ours("o1", 9*day))), decision{Issue: rotation.Adopted}},
+
 		{"dead: predecessors are kept while there is room", observed(5*day, unlisted, tried(false), principal(true), list(ours("p1", 31*day)), predecessor("p1", time.Time{})), decision{Issue: rotation.Dead}},
 		{"dead: an orphan goes all the same, after it no predecessor", observed(5*day, unlisted, tried(false), principal(true), list(ours("p1", 31*day), ours("o1", hour)), predecessor("p1", time.Time{}), recorded()), decision{Retire: []string{"o1"}, Issue: rotation.Dead}},
 		{"dead and full: just the room that is needed", observed(5*day, unlisted, tried(false), principal(true), list(ours("p1", 31*day), ours("p2", 31*day), theirs("f1", day), theirs("f2", day), theirs("f3", day)), predecessor("p1", time.Time{}), predecessor("p2", time.Time{})), decision{Retire: []string{"p1"}, Issue: rotation.Dead, Foreign: []string{"f1", "f2", "f3"}}},
@@ -315,6 +360,12 @@ func TestPlanScopes(t *testing.T) {
 		"listed without, none stated":       {observed(31*day, stated()), []string{"all-apis"}},
 		"dead: the stated ones":             {observed(5*day, stated("sql"), unlisted, tried(false), principal(true)), []string{"sql"}},
 		"fresh: as registered":              {observed(0, stated("sql"), unlisted, principal(true), change(func(c *credential.Credential) { c.ClientSecret, c.OAuthSecretID = secret.Text{}, "" })), []string{"sql"}},
+		"fresh: what its role needs": {observed(0, stated(), unlisted, principal(true), change(func(c *credential.Credential) {
+			c.ClientSecret, c.OAuthSecretID, c.ClientID = secret.Text{}, "", analystID
+		}), principal(true)), []string{"files", "sql"}},
+		"fresh: as registered, not its role": {observed(0, stated("jobs"), unlisted, change(func(c *credential.Credential) {
+			c.ClientSecret, c.OAuthSecretID, c.ClientID = secret.Text{}, "", analystID
+		}), principal(true)), []string{"jobs"}},
 		"adopted: those that all have":      {observed(5*day, stated(), unlisted, list(ours("a", day, "sql"), ours("b", day, "sql")), tried(true), principal(true), recorded(), change(func(c *credential.Credential) { c.OAuthSecretID, c.IssuedAt = "", time.Time{} })), []string{"sql"}},
 		"adopted: all of them unrestricted": {observed(5*day, stated(), unlisted, list(theirs("a", day), theirs("b", day)), tried(true), principal(true), change(func(c *credential.Credential) { c.OAuthSecretID, c.IssuedAt = "", time.Time{} })), []string{"all-apis"}},
 		"adopted: stated in the value":      {observed(5*day, stated("jobs"), unlisted, list(theirs("a", day)), tried(true), principal(true), change(func(c *credential.Credential) { c.OAuthSecretID, c.IssuedAt = "", time.Time{} })), []string{"jobs"}},

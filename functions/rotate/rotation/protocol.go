@@ -93,6 +93,10 @@ func (p protocol) create(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	if !withinBudget(p.policy.Budgets.Rotate, plan.needBudget(), len(o.Listed)) {
+		o.Withhold = true
+		plan = MakePlan(p.policy, o)
+	}
 	for _, retirement := range plan.Retire {
 		if err := p.retire(ctx, o, retirement); err != nil {
 			return err

@@ -2,7 +2,9 @@ package rotation
 
 import (
 	"fmt"
+	"slices"
 	"strings"
+	"time"
 
 	"databricks-credential-rotation/shared/managedsecret"
 )
@@ -40,6 +42,11 @@ type Outcome struct {
 	// Foreign are the principal's OAuth secrets that are somebody else's. They
 	// are known only of secrets that were looked at.
 	Foreign []string
+	// Withheld are OAuth secrets that should go, over the run's budget.
+	Withheld []string
+	// IssuedAt and ExpiresAt are those of the credential that is current after
+	// the run, zero if they are not known.
+	IssuedAt, ExpiresAt time.Time
 	// Overtaken tells that another run was first.
 	Overtaken bool
 	// Planned tells that this was a dry run: nothing of it was done.
@@ -47,6 +54,12 @@ type Outcome struct {
 	// Block is why what should be done cannot be.
 	Block *Block
 	Err   error
+
+	// live counts the principal's OAuth secrets, zero if they were not asked
+	// for.
+	live int
+	// postponed counts the removals for which the secret's plan waits.
+	postponed int
 }
 
 func newOutcome(s managedsecret.Secret, current Version) Outcome {
@@ -113,6 +126,12 @@ type Report struct {
 	// Left are the secrets that were not looked at because the run's time was
 	// over.
 	Left []string `json:"left,omitempty"`
+	// Oldest is when the oldest current credential was issued, FirstExpiry when
+	// the first of them expires; zero if there is none whose times are known.
+	Oldest      time.Time `json:"oldest_issued_at,omitzero"`
+	FirstExpiry time.Time `json:"first_expiry,omitzero"`
+	// OverBudget says what the run did not remove, and why, empty if nothing.
+	OverBudget string `json:"over_budget,omitempty"`
 	// Outcomes are those that are not unchanged.
 	Outcomes []Outcome `json:"-"`
 }
@@ -124,9 +143,19 @@ func newReport(door string) *Report {
 func (r *Report) add(o Outcome) {
 	r.Secrets++
 	r.Counts[o.Status()]++
-	if o.Status() != Unchanged || len(o.Foreign) > 0 {
+	if o.Status() != Unchanged || len(o.Foreign) > 0 || len(o.Withheld) > 0 {
 		r.Outcomes = append(r.Outcomes, o)
 	}
+	r.Oldest = earlier(r.Oldest, o.IssuedAt)
+	r.FirstExpiry = earlier(r.FirstExpiry, o.ExpiresAt)
+}
+
+// earlier is the earlier of two times of which zero is none.
+func earlier(a, b time.Time) time.Time {
+	if a.IsZero() || !b.IsZero() && b.Before(a) {
+		return b
+	}
+	return a
 }
 
 // maxProblems is how many problems an error spells out. The log has them all;
@@ -144,6 +173,9 @@ func (r *Report) Err() error {
 	}
 	if n := len(r.Left); n > 0 {
 		problems = append(problems, fmt.Sprintf("%d secrets were left for the next run, for time was over: %s", n, abridge(r.Left)))
+	}
+	if r.OverBudget != "" {
+		problems = slices.Insert(problems, 0, r.OverBudget)
 	}
 	if len(problems) == 0 {
 		return nil

@@ -35,12 +35,13 @@ func (e *Engine) Sweep(ctx context.Context, check, dry bool) (*Report, error) {
 	if err != nil {
 		return nil, err
 	}
-	r.dry, r.check = dry, check
+	r.dry, r.check, r.all = dry, check, true
 
 	pool := newPool(r, e.Workers)
+	registered := map[string]int{}
 	var batch []managedsecret.Secret
 	flush := func() {
-		r.sweepBatch(ctx, pool, batch)
+		r.sweepBatch(ctx, pool, batch, registered)
 		batch = nil
 	}
 	var listing error
@@ -54,14 +55,21 @@ func (e *Engine) Sweep(ctx context.Context, check, dry bool) (*Report, error) {
 		}
 	}
 	flush()
-	report := pool.wait()
+	pool.running.Wait()
+	if listing == nil && registered[unread] == 0 {
+		r.registered = registered
+	}
+	report := pool.finish(ctx)
 	r.log(ctx, report)
 	return report, errors.Join(listing, report.Err())
 }
 
+// unread stands for the principals of managed secrets that could not be read.
+const unread = ""
+
 // sweepBatch reads the current versions of a batch and hands on the secrets
 // that may need something.
-func (r *run) sweepBatch(ctx context.Context, pool *pool, batch []managedsecret.Secret) {
+func (r *run) sweepBatch(ctx context.Context, pool *pool, batch []managedsecret.Secret, registered map[string]int) {
 	var arns []string
 	for _, s := range batch {
 		// A replica is rotated where its primary is.
@@ -76,15 +84,22 @@ func (r *run) sweepBatch(ctx context.Context, pool *pool, batch []managedsecret.
 			continue
 		}
 		if err := errs[s.ARN]; err != nil {
+			registered[unread]++
 			pool.done(Outcome{Secret: s.Name}.fail(err))
 			continue
 		}
 		current, err := r.parseCurrent(versions[s.ARN])
 		if err != nil {
+			registered[unread]++
 			pool.done(Outcome{Secret: s.Name}.fail(err))
 			continue
 		}
-		pool.work(ctx, func() Outcome { return r.rotate(ctx, s, current, false) }, s.Name)
+		registered[current.Credential.ClientID]++
+		pool.work(ctx, task{
+			name: s.Name,
+			do:   func() Outcome { return r.rotate(ctx, s, current, false) },
+			redo: func() Outcome { return r.readAndRotate(ctx, s.ARN, false) },
+		})
 	}
 }
 
@@ -98,17 +113,20 @@ func (e *Engine) Rotate(ctx context.Context, door string, ids []string, force, d
 	r.dry = dry
 	pool := newPool(r, e.Workers)
 	for _, id := range ids {
-		pool.work(ctx, func() Outcome {
-			s, current, err := r.read(ctx, id)
-			if err != nil {
-				return Outcome{Secret: cmp.Or(s.Name, id)}.fail(err)
-			}
-			return r.rotate(ctx, s, current, force)
-		}, id)
+		do := func() Outcome { return r.readAndRotate(ctx, id, force) }
+		pool.work(ctx, task{name: id, do: do, redo: do})
 	}
-	report := pool.wait()
+	report := pool.finish(ctx)
 	r.log(ctx, report)
 	return report, report.Err()
+}
+
+func (r *run) readAndRotate(ctx context.Context, id string, force bool) Outcome {
+	s, current, err := r.read(ctx, id)
+	if err != nil {
+		return Outcome{Secret: cmp.Or(s.Name, id)}.fail(err)
+	}
+	return r.rotate(ctx, s, current, force)
 }
 
 // log writes a line for each secret that something happened to, and one for
@@ -132,6 +150,10 @@ func (r *run) log(ctx context.Context, report *Report) {
 		if len(o.Foreign) > 0 {
 			attrs = append(attrs, slog.Any("foreign", o.Foreign))
 		}
+		if len(o.Withheld) > 0 {
+			level = slog.LevelError
+			attrs = append(attrs, slog.Any("withheld", o.Withheld))
+		}
 		if o.Planned {
 			attrs = append(attrs, slog.Bool("dry_run", true))
 		}
@@ -149,6 +171,13 @@ func (r *run) log(ctx context.Context, report *Report) {
 		slog.Bool("nothing_to_do", report.Counts[Unchanged] == report.Secrets), slog.Int("secrets", report.Secrets), slog.Any("counts", report.Counts), slog.Any("left", report.Left))
 }
 
+// task is the work on one managed secret. What is postponed is done once more
+// from the start, by what holds then.
+type task struct {
+	name     string
+	do, redo func() Outcome
+}
+
 // pool works on a bounded number of secrets at once and collects what became
 // of them.
 type pool struct {
@@ -158,6 +187,13 @@ type pool struct {
 
 	mu     sync.Mutex
 	report *Report
+	// postponed are the tasks that wait for the budget, removals how many
+	// OAuth secrets they would remove.
+	postponed []task
+	removals  int
+	// known counts the live OAuth secrets that the run knows of: of a secret
+	// that was not looked at, the current one.
+	known int
 }
 
 func newPool(r *run, workers int) *pool {
@@ -169,12 +205,12 @@ func newPool(r *run, workers int) *pool {
 
 // work runs a task as soon as a slot is free, or counts it as left when there
 // is no time for it any more. A task that panics fails alone.
-func (p *pool) work(ctx context.Context, task func() Outcome, name string) {
+func (p *pool) work(ctx context.Context, t task) {
 	p.slots <- struct{}{}
 	if deadline, ok := ctx.Deadline(); ctx.Err() != nil || ok && time.Until(deadline) < stopMargin {
 		<-p.slots
 		p.mu.Lock()
-		p.report.Left = append(p.report.Left, name)
+		p.report.Left = append(p.report.Left, t.name)
 		p.mu.Unlock()
 		return
 	}
@@ -184,21 +220,41 @@ func (p *pool) work(ctx context.Context, task func() Outcome, name string) {
 			if cause := recover(); cause != nil {
 				// The cause is not printed: it may hold a secret. The stack's
 				// arguments are addresses.
-				p.run.Log.ErrorContext(ctx, "internal fault", "secret", name, "stack", string(debug.Stack()))
-				p.done(Outcome{Secret: name}.fail(fmt.Errorf("internal fault (%T); this is a bug", cause)))
+				p.run.Log.ErrorContext(ctx, "internal fault", "secret", t.name, "stack", string(debug.Stack()))
+				p.done(Outcome{Secret: t.name}.fail(fmt.Errorf("internal fault (%T); this is a bug", cause)))
 			}
 		}()
-		p.done(task())
+		o := t.do()
+		if o.postponed > 0 {
+			p.postpone(t, o)
+			return
+		}
+		p.done(o)
 	})
+}
+
+func (p *pool) postpone(t task, o Outcome) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.postponed = append(p.postponed, task{name: t.name, do: t.redo})
+	p.removals += o.postponed
+	p.known += o.live
 }
 
 func (p *pool) done(o Outcome) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
+	p.known += max(1, o.live)
 	p.report.add(o)
 }
 
-func (p *pool) wait() *Report {
+// finish waits, decides about what was postponed, and does that.
+func (p *pool) finish(ctx context.Context) *Report {
+	p.running.Wait()
+	p.report.OverBudget = p.run.decide(p.removals, p.known)
+	for _, t := range p.postponed {
+		p.work(ctx, t)
+	}
 	p.running.Wait()
 	slices.Sort(p.report.Left)
 	slices.SortFunc(p.report.Outcomes, func(a, b Outcome) int { return cmp.Compare(a.Secret, b.Secret) })

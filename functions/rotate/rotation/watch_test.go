@@ -1,0 +1,76 @@
+package rotation_test
+
+import (
+	"testing"
+	"time"
+
+	"github.com/aws/aws-sdk-go-v2/service/secretsmanager"
+
+	"databricks-credential-rotation/functions/rotate/rotation"
+	"databricks-credential-rotation/shared/estatetest"
+	"databricks-credential-rotation/shared/managedsecret"
+)
+
+// A rotation that cannot happen says how long the current credential still
+// works: that is how long there is to mend it.
+func TestErrorsSayWhenItExpires(t *testing.T) {
+	inWorld(t, func(w *world) {
+		m := w.register(estatetest.Registration{Name: "etl"})
+		time.Sleep(w.policy.Interval)
+		w.sweep("") // from here on it is ours, and lives for just under 90 days
+		w.SetActive(m, false)
+		time.Sleep(w.policy.Interval)
+		w.sweep("etl: inactive: service principal")
+		w.sweep("in 59 days")
+		w.SetActive(m, true)
+		w.Databricks.RefuseNew(true)
+		time.Sleep(58 * day)
+		w.sweep("does not authenticate")
+		w.sweep(", in ")
+		w.sweep(" hours")
+		w.Databricks.RefuseNew(false)
+		w.sweep("")
+	})
+}
+
+// A rotation of Secrets Manager's that never ends must not hold up a
+// credential's replacement in silence until it expires.
+func TestOverdue(t *testing.T) {
+	inWorld(t, func(w *world) {
+		m := w.register(estatetest.Registration{Name: "etl"})
+		time.Sleep(w.policy.Interval)
+		w.sweep("")
+		now := w.current(m)
+		// Somebody has begun a rotation that does not finish, once more.
+		time.Sleep(30*day + 49*time.Hour)
+		value, _ := w.AWS.Current(m.Name)
+		_, err := w.SecretsManager("operator").PutSecretValue(w.t.Context(), &secretsmanager.PutSecretValueInput{
+			SecretId: &m.Name, SecretString: &value.Value, VersionStages: []string{managedsecret.Pending},
+		})
+		w.must(err)
+		report := w.sweep("etl: overdue: the current credential should have been replaced by " + now.IssuedAt.Add(30*day).UTC().Format(time.RFC3339))
+		if report.Counts[rotation.Blocked] != 1 || !report.FirstExpiry.Equal(now.ExpiresAt) {
+			t.Errorf("counts %v, first expiry %v", report.Counts, report.FirstExpiry)
+		}
+	})
+}
+
+// The report tells how old the fleet's credentials are, of all of them and not
+// only of those that were rotated.
+func TestReportTellsAges(t *testing.T) {
+	inWorld(t, func(w *world) {
+		old := w.register(estatetest.Registration{Name: "old"})
+		if _, err := w.engine.Rotate(w.t.Context(), "direct", []string{"old"}, true, false); err != nil {
+			t.Fatal(err)
+		}
+		time.Sleep(10 * day)
+		young := w.register(estatetest.Registration{Name: "young", Fresh: true})
+		report := w.sweep("")
+		if !report.Oldest.Equal(w.current(old).IssuedAt) || !report.FirstExpiry.Equal(w.current(old).ExpiresAt) {
+			t.Errorf("oldest %v, first expiry %v, want those of %+v", report.Oldest, report.FirstExpiry, w.current(old))
+		}
+		if !w.current(young).IssuedAt.After(report.Oldest) {
+			t.Error("the new one is older")
+		}
+	})
+}
