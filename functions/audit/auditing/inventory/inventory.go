@@ -84,7 +84,10 @@ type Principal struct {
 	// Managers are who may make credentials for it: user, group or application
 	// names as the rule set gives them.
 	Managers []string
-	Secrets  []OAuthSecret
+	// SecretsUnknown, FederationUnknown and ManagersUnknown tell that the list
+	// could not be read: that it is empty proves nothing. A gap says why.
+	SecretsUnknown, FederationUnknown, ManagersUnknown bool
+	Secrets                                            []OAuthSecret
 	// Federation are the policies under which somebody else's token is
 	// accepted for this principal.
 	Federation []FederationPolicy
@@ -111,6 +114,9 @@ type Token struct {
 	OwnerID    string
 	Owner      string
 	Automation bool
+	// OwnerUnknown tells that an empty Owner means nothing, because the
+	// workspace's directory could not be read.
+	OwnerUnknown bool
 	// CreatedBy is the user name of whoever made it.
 	CreatedBy string
 	CreatedAt time.Time
@@ -141,12 +147,15 @@ type App struct {
 	// UserScopes are those that users may authorize it for.
 	UserScopes []string
 	// Creator is a user name, empty if nobody has that id any more.
-	CreatorID  string
-	Creator    string
-	CreatedAt  time.Time
-	AccessTTL  time.Duration
-	RefreshTTL time.Duration
-	SingleUse  bool
+	CreatorID string
+	Creator   string
+	// CreatorUnknown tells that an empty Creator means nothing, because the
+	// account's users could not be read.
+	CreatorUnknown bool
+	CreatedAt      time.Time
+	AccessTTL      time.Duration
+	RefreshTTL     time.Duration
+	SingleUse      bool
 }
 
 // FederationPolicy lets the holder of somebody else's token in.
@@ -193,8 +202,13 @@ type Managed struct {
 	ExpiresAt     time.Time
 	// Predecessors are OAuth secret ids in or past their grace period.
 	Predecessors []string
-	// Recorded are the OAuth secret ids that any version names.
+	// Recorded are the OAuth secret ids that any version names. Versions other
+	// than the current one are read only if the principal has an OAuth secret
+	// that the current one does not name.
 	Recorded []string
+	// RecordedUnknown tells that not all versions could be read: an OAuth
+	// secret that is not in Recorded may be recorded all the same.
+	RecordedUnknown bool
 	// Tried tells that the current credential was tried, Authenticates how it
 	// went.
 	Tried, Authenticates bool
