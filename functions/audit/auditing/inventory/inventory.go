@@ -223,6 +223,10 @@ type Usage struct {
 	Events      int64
 	// Scopes are those that the calls seen needed.
 	Scopes []string
+	// Unmapped are services of the log, or service.action, of which it is not
+	// known what scope they need. While there are any, Scopes is not all that
+	// was needed.
+	Unmapped []string
 	// Addresses and Agents are at most the most frequent few.
 	Addresses []string
 	Agents    []string
