@@ -209,9 +209,9 @@ func TestCallsAreNamed(t *testing.T) {
 		call(databrickstest.OpWorkspaceDeleteSecret, sp, "", false),
 		call(databrickstest.OpAccountListPrincipals, "", admin, true),
 		call(databrickstest.OpAccountGetPrincipal, sp, admin, true),
-		call(databrickstest.OpWorkspaceListPrincipals, "", manager, true),
+		call(databrickstest.OpWorkspaceListPrincipals, strconv.FormatInt(w.workspace.ID, 10), manager, true),
 		call(databrickstest.OpWorkspacePatchPrincipal, sp, manager, false),
-		call(databrickstest.OpDiscoverHost, "", "", true),
+		call(databrickstest.OpDiscoverHost, strconv.FormatInt(w.workspace.ID, 10), "", true),
 		call("GET /nowhere", "", manager, true),
 	}
 	for i := range want {

@@ -1,43 +1,72 @@
 package databrickstest
 
 import (
+	"cmp"
 	"net/http"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/go-jose/go-jose/v4"
 	"github.com/go-jose/go-jose/v4/jwt"
 )
 
-// FederationPolicy lets a service principal authenticate with tokens of
-// another issuer.
+// FederationPolicy lets a service principal, or anybody in the account,
+// authenticate with tokens of another issuer.
 type FederationPolicy struct {
+	// ID is made up when empty.
+	ID          string
+	Description string
+	// CreateTime is when it is added when zero.
+	CreateTime time.Time
 	// Issuer is the wanted iss claim.
 	Issuer string
 	// Audiences are the accepted aud claims, one of which the token must have;
 	// the account id when there are none.
 	Audiences []string
-	// Subject is the wanted sub claim.
+	// Subject is the wanted subject. A policy of the account has none.
 	Subject string
+	// SubjectClaim is the claim that holds the subject, sub when empty.
+	SubjectClaim string
 	// JWKS returns the issuer's public keys. It is called for every exchange,
 	// without the server's lock. Without it no token is taken.
 	JWKS func() jose.JSONWebKeySet
+
+	uid string
 }
 
 // AddFederationPolicy adds a policy to a service principal.
 func (s *Server) AddFederationPolicy(principalID int64, policy FederationPolicy) {
+	now := s.config.Now()
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if p := s.principals[principalID]; p != nil {
+		s.addPolicy(&p.policies, policy, now)
+	}
+}
+
+// AddAccountFederationPolicy adds a policy to the account. It is listed, but no
+// token is taken under it.
+func (s *Server) AddAccountFederationPolicy(policy FederationPolicy) {
+	now := s.config.Now()
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.addPolicy(&s.policies, policy, now)
+}
+
+func (s *Server) addPolicy(to *register[FederationPolicy], policy FederationPolicy, now time.Time) {
 	policy.Audiences = slices.Clone(policy.Audiences)
-	if len(policy.Audiences) == 0 {
-		policy.Audiences = []string{s.config.AccountID}
+	policy.uid = s.source.uuid()
+	if policy.ID == "" {
+		policy.ID = policy.uid
+	}
+	if policy.CreateTime.IsZero() {
+		policy.CreateTime = now
 	}
 	if policy.JWKS == nil {
 		policy.JWKS = func() jose.JSONWebKeySet { return jose.JSONWebKeySet{} }
 	}
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if p := s.principals[principalID]; p != nil {
-		p.policies = append(p.policies, policy)
-	}
+	to.put(policy.ID, &policy, s.behaviour.lagReads)
 }
 
 // signatures are the algorithms that a subject token may be signed with.
@@ -52,9 +81,9 @@ func verifySubject(r *request) {
 	}
 	id, _, _ := r.clientCredentials()
 	r.server.mu.Lock()
-	var policies []FederationPolicy
+	var policies []*FederationPolicy
 	if p := r.server.byApplication[id]; p != nil {
-		policies = p.policies
+		policies = slices.Collect(p.policies.all(r.stale))
 	}
 	r.server.mu.Unlock()
 	r.subject = r.matchSubject(r.form.Get("subject_token"), policies)
@@ -66,7 +95,7 @@ func invalidGrant(format string, args ...any) *failure {
 
 // matchSubject wants one policy that the token satisfies. When none is, it
 // says for each what is wrong.
-func (r *request) matchSubject(raw string, policies []FederationPolicy) *failure {
+func (r *request) matchSubject(raw string, policies []*FederationPolicy) *failure {
 	token, err := jwt.ParseSigned(raw, signatures)
 	if err != nil {
 		return invalidGrant("the subject token is not a JWT signed with one of %v", signatures)
@@ -85,18 +114,24 @@ func (r *request) matchSubject(raw string, policies []FederationPolicy) *failure
 	return invalidGrant("%s", strings.Join(wrong, "; "))
 }
 
-func (r *request) match(token *jwt.JSONWebToken, policy FederationPolicy) *failure {
+func (r *request) match(token *jwt.JSONWebToken, policy *FederationPolicy) *failure {
 	var claims jwt.Claims
-	if err := token.Claims(policy.JWKS(), &claims); err != nil {
+	var named map[string]any
+	if err := token.Claims(policy.JWKS(), &claims, &named); err != nil {
 		return invalidGrant("the subject token is not signed by issuer %q", policy.Issuer)
+	}
+	subject, _ := named[cmp.Or(policy.SubjectClaim, "sub")].(string)
+	audiences := policy.Audiences
+	if len(audiences) == 0 {
+		audiences = []string{r.server.config.AccountID}
 	}
 	switch {
 	case claims.Issuer != policy.Issuer:
 		return invalidGrant("issuer %q is not the policy's %q", claims.Issuer, policy.Issuer)
-	case claims.Subject != policy.Subject:
-		return invalidGrant("subject %q is not the policy's %q", claims.Subject, policy.Subject)
-	case !slices.ContainsFunc(policy.Audiences, claims.Audience.Contains):
-		return invalidGrant("audience %q is none of the policy's %q", claims.Audience, policy.Audiences)
+	case subject != policy.Subject:
+		return invalidGrant("subject %q is not the policy's %q", subject, policy.Subject)
+	case !slices.ContainsFunc(audiences, claims.Audience.Contains):
+		return invalidGrant("audience %q is none of the policy's %q", claims.Audience, audiences)
 	case claims.Expiry == nil:
 		return invalidGrant("the subject token does not expire")
 	case !r.now.Before(claims.Expiry.Time()):

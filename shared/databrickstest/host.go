@@ -21,8 +21,13 @@ type Workspace struct {
 	site *site
 
 	// Below here under the server's lock.
-	tokens register[token]
-	conf   map[string]string
+	tokens     register[token]
+	conf       map[string]string
+	objects    map[string][]Access
+	statements []*statement
+	status     string
+
+	created time.Time
 }
 
 // Host is the workspace's URL without a path: an https one in memory, a
@@ -33,9 +38,10 @@ func (w *Workspace) Host() string { return w.site.url() }
 // the machine has no port left for it: the workspace's name in memory could
 // resolve to a stranger's host.
 func (s *Server) AddWorkspace(name string) *Workspace {
+	created := s.config.Now()
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	w := &Workspace{ID: s.source.id(), Name: name}
+	w := &Workspace{ID: s.source.id(), Name: name, status: "RUNNING", created: created}
 	w.site = &site{
 		server:    s,
 		workspace: w,
@@ -121,6 +127,8 @@ type site struct {
 	workspace *Workspace // nil on the account's
 	name      string
 	address   string // on loopback, while listening
+	roster    *roster
+	down      bool
 	http      *http.Server
 }
 

@@ -1,10 +1,5 @@
 package databrickstest
 
-import (
-	"maps"
-	"slices"
-)
-
 // Principal is a service principal at one moment.
 type Principal struct {
 	// ID is the SCIM id, which paths carry.
@@ -34,9 +29,10 @@ type principal struct {
 	userName      string // of a person
 	displayName   string
 	accountAdmin  bool
-	workspaces    map[*Workspace]bool // true for ADMIN
-	managers      map[int64]bool      // who holds the manager role on it
-	policies      []FederationPolicy  // only appended to
+	seq           int         // by creation, people and service principals alike
+	grants        []roleGrant // of a service principal
+	policies      register[FederationPolicy]
+	membership
 
 	now, before view
 	lagging     bool // the next listing of secrets shows before
@@ -53,6 +49,9 @@ type view struct {
 
 // write replaces the principal's state and keeps the one before it.
 func (s *Server) write(p *principal, next view) {
+	if p.now.deleted != next.deleted {
+		s.rosters++
+	}
 	p.before, p.now = p.now, next
 	p.lagging = s.behaviour.lagReads
 }
@@ -111,7 +110,7 @@ func (s *Server) AddPrincipal(spec PrincipalSpec) Principal {
 // freshID returns an id that no identity has.
 func (s *Server) freshID() int64 {
 	for {
-		if id := s.source.id(); s.principals[id] == nil {
+		if id := s.source.id(); s.principals[id] == nil && s.groups[id] == nil {
 			return id
 		}
 	}
@@ -119,9 +118,12 @@ func (s *Server) freshID() int64 {
 
 func (s *Server) enroll(p *principal) {
 	p.before = p.now
+	p.seq = len(s.principals)
 	s.principals[p.id] = p
+	s.rosters++
 	if p.human() {
 		s.people = append(s.people, p)
+		s.byUserName[p.userName] = p
 		return
 	}
 	s.byApplication[p.applicationID] = p
@@ -140,29 +142,15 @@ func (s *Server) Principal(id int64) (Principal, bool) {
 	return p.snapshot(), true
 }
 
-// Assign makes the service principal, or the person, a member of the workspace,
-// as ADMIN or as USER. An id that the server does not know is ignored, here and
-// below.
-func (s *Server) Assign(principalID int64, w *Workspace, admin bool) {
+// Assign makes the service principal, the person or the group a member of the
+// workspace, as ADMIN or as USER. An id that the server does not know is
+// ignored, here and below.
+func (s *Server) Assign(id int64, w *Workspace, admin bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if p := s.principals[principalID]; p != nil {
-		if p.workspaces == nil {
-			p.workspaces = map[*Workspace]bool{}
-		}
-		p.workspaces[w] = admin
-	}
-}
-
-// GrantManager gives managerID the manager role on principalID.
-func (s *Server) GrantManager(managerID, principalID int64) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if p := s.principals[principalID]; p != nil {
-		if p.managers == nil {
-			p.managers = map[int64]bool{}
-		}
-		p.managers[managerID] = true
+	if m := s.membership(id); m != nil {
+		m.assign(w, admin)
+		s.rosters++
 	}
 }
 
@@ -192,16 +180,4 @@ func (s *Server) DeletePrincipal(principalID int64) {
 	if p := s.principals[principalID]; p != nil && !p.now.deleted {
 		s.write(p, view{deleted: true})
 	}
-}
-
-// Managers returns the ids of those who hold the manager role on the service
-// principal, in ascending order.
-func (s *Server) Managers(principalID int64) []int64 {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	p := s.principals[principalID]
-	if p == nil {
-		return nil
-	}
-	return slices.Sorted(maps.Keys(p.managers))
 }

@@ -34,6 +34,7 @@ type request struct {
 	caller  *principal
 	token   *accessToken
 	subject *failure // what is wrong with a token exchange's subject token
+	outcome outcome  // of a statement that was submitted
 }
 
 // ServeHTTP implements [http.Handler] for one host.
@@ -49,6 +50,12 @@ func (h *site) ServeHTTP(w http.ResponseWriter, in *http.Request) {
 			return
 		}
 	}
+	s.mu.Lock()
+	down := h.down
+	s.mu.Unlock()
+	if down {
+		panic(http.ErrAbortHandler)
+	}
 	r := &request{Request: in, server: s, site: h, body: body, path: strings.Split(in.URL.Path, "/")}
 	table := accountRoutes
 	if h.workspace != nil {
@@ -63,7 +70,7 @@ func (h *site) ServeHTTP(w http.ResponseWriter, in *http.Request) {
 	call := faulttest.Call{
 		Service: "databricks",
 		Op:      r.route.op,
-		Target:  r.route.target(r.path),
+		Target:  h.target(r),
 		Caller:  h.callerOf(in),
 		Read:    r.route.read(),
 	}
@@ -77,6 +84,15 @@ func (h *site) ServeHTTP(w http.ResponseWriter, in *http.Request) {
 		ok, err := r.serve()
 		write(w, r.route.dialect, ok, err)
 	}))
+}
+
+// target is what a call is about: the first thing that its path names, and
+// where it names none, the workspace.
+func (h *site) target(r *request) string {
+	if target := r.route.target(r.path); target != "" || h.workspace == nil {
+		return target
+	}
+	return strconv.FormatInt(h.workspace.ID, 10)
 }
 
 // serve answers the request, or says why not.

@@ -2,7 +2,6 @@ package databrickstest
 
 import (
 	"net/http"
-	"slices"
 	"strconv"
 	"strings"
 )
@@ -75,12 +74,12 @@ func (r *request) authenticate() *failure {
 // requireAdmin wants an admin of the host: of the account or the workspace.
 func (r *request) requireAdmin() *failure {
 	if w := r.site.workspace; w != nil {
-		if !r.caller.workspaces[w] {
+		if _, admin := r.caller.in(w); !admin {
 			return denied("%s is not ADMIN of workspace %d", r.caller, w.ID)
 		}
 		return nil
 	}
-	if !r.caller.accountAdmin {
+	if !r.caller.isAccountAdmin() {
 		return denied("%s does not have the role account_admin", r.caller)
 	}
 	return nil
@@ -105,28 +104,10 @@ func (r *request) managed() (*principal, *failure) {
 		if !r.knows(p) {
 			return nil, denied("service principal %d is not assigned to workspace %d", id, w.ID)
 		}
-		if !p.managers[r.caller.id] {
+		if !p.managedBy(r.caller) {
 			return nil, denied("%s does not have the role servicePrincipal.manager on service principal %d",
 				r.caller, id)
 		}
 	}
 	return p, nil
-}
-
-// visible lists the service principals that the host knows, in the order of
-// their creation.
-func (r *request) visible() []*principal {
-	return slices.DeleteFunc(slices.Clone(r.server.order), func(p *principal) bool {
-		return p.view(r.stale).deleted || !r.knows(p)
-	})
-}
-
-// knows tells whether a service principal is on this host: on the account's
-// all are, on a workspace's its members.
-func (r *request) knows(p *principal) bool {
-	if r.site.workspace == nil {
-		return true
-	}
-	_, member := p.workspaces[r.site.workspace]
-	return member
 }

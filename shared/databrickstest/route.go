@@ -20,10 +20,39 @@ const (
 	OpAccountGetPrincipal   = "GET /api/2.0/accounts/{account}/scim/v2/ServicePrincipals/{sp}"
 	OpAccountPatchPrincipal = "PATCH /api/2.0/accounts/{account}/scim/v2/ServicePrincipals/{sp}"
 
+	OpAccountListUsers  = "GET /api/2.0/accounts/{account}/scim/v2/Users"
+	OpAccountGetUser    = "GET /api/2.0/accounts/{account}/scim/v2/Users/{user}"
+	OpAccountPatchUser  = "PATCH /api/2.0/accounts/{account}/scim/v2/Users/{user}"
+	OpAccountListGroups = "GET /api/2.0/accounts/{account}/scim/v2/Groups"
+	OpAccountGetGroup   = "GET /api/2.0/accounts/{account}/scim/v2/Groups/{group}"
+
+	OpListWorkspaces        = "GET /api/2.0/accounts/{account}/workspaces"
+	OpGetWorkspace          = "GET /api/2.0/accounts/{account}/workspaces/{workspace}"
+	OpListAssignments       = "GET /api/2.0/accounts/{account}/workspaces/{workspace}/permissionassignments"
+	OpAccountGetRuleSet     = "GET /api/2.0/preview/accounts/{account}/access-control/rule-sets"
+	OpWorkspaceGetRuleSet   = "GET /api/2.0/preview/accounts/access-control/rule-sets"
+	OpListCustomApps        = "GET /api/2.0/accounts/{account}/oauth2/custom-app-integrations"
+	OpGetCustomApp          = "GET /api/2.0/accounts/{account}/oauth2/custom-app-integrations/{app}"
+	OpListPublishedApps     = "GET /api/2.0/accounts/{account}/oauth2/published-app-integrations"
+	OpListAccountPolicies   = "GET /api/2.0/accounts/{account}/federationPolicies"
+	OpListPrincipalPolicies = "GET /api/2.0/accounts/{account}/servicePrincipals/{sp}/federationPolicies"
+
 	OpWorkspaceListPrincipals = "GET /api/2.0/preview/scim/v2/ServicePrincipals"
 	OpWorkspaceGetPrincipal   = "GET /api/2.0/preview/scim/v2/ServicePrincipals/{sp}"
 	OpWorkspacePatchPrincipal = "PATCH /api/2.0/preview/scim/v2/ServicePrincipals/{sp}"
+	OpWorkspaceListUsers      = "GET /api/2.0/preview/scim/v2/Users"
+	OpWorkspaceGetUser        = "GET /api/2.0/preview/scim/v2/Users/{user}"
+	OpWorkspacePatchUser      = "PATCH /api/2.0/preview/scim/v2/Users/{user}"
+	OpWorkspaceListGroups     = "GET /api/2.0/preview/scim/v2/Groups"
+	OpWorkspaceGetGroup       = "GET /api/2.0/preview/scim/v2/Groups/{group}"
 	OpWorkspaceMe             = "GET /api/2.0/preview/scim/v2/Me"
+
+	OpGetPermissions    = "GET /api/2.0/permissions/{kind}/{object}"
+	OpGetGrants         = "GET /api/2.1/unity-catalog/permissions/{kind}/{object}"
+	OpSubmitStatement   = "POST /api/2.0/sql/statements"
+	OpGetStatement      = "GET /api/2.0/sql/statements/{statement}"
+	OpCancelStatement   = "POST /api/2.0/sql/statements/{statement}/cancel"
+	OpGetStatementChunk = "GET /api/2.0/sql/statements/{statement}/result/chunks/{chunk}"
 
 	OpListTokens       = "GET /api/2.0/token-management/tokens"
 	OpGetToken         = "GET /api/2.0/token-management/tokens/{token}"
@@ -64,13 +93,21 @@ const (
 	secretsScope = "authentication"
 	tokensScope  = "authentication"
 	confScope    = "settings"
+	accessScope  = "access-management"
+	placesScope  = "provisioning"
+	sqlScope     = "sql"
+	catalogScope = "unity-catalog"
 	scimScope    = "scim"
 )
 
 var (
 	secretsQuery = []string{"page_size", "page_token"}
-	scimQuery    = []string{"startIndex", "count", "filter"}
+	scimQuery    = []string{"startIndex", "count", "filter", "attributes", "excludedAttributes"}
+	oneQuery     = []string{"attributes", "excludedAttributes"}
+	ruleSetQuery = []string{"name", "etag"}
+	appsQuery    = []string{"page_size", "page_token", "include_creator_username"}
 	tokensQuery  = []string{"created_by_id", "created_by_username"}
+	grantsQuery  = []string{"max_results", "page_token", "principal"}
 	confQuery    = []string{"keys"}
 )
 
@@ -79,8 +116,22 @@ var accountRoutes = routes(
 	route{op: OpAccountListSecrets, scope: secretsScope, query: secretsQuery, serve: listSecrets},
 	route{op: OpAccountDeleteSecret, scope: secretsScope, serve: deleteSecret},
 	route{op: OpAccountListPrincipals, scope: scimScope, dialect: scimDialect, query: scimQuery, serve: listPrincipals},
-	route{op: OpAccountGetPrincipal, scope: scimScope, dialect: scimDialect, serve: getPrincipal},
+	route{op: OpAccountGetPrincipal, scope: scimScope, dialect: scimDialect, query: oneQuery, serve: getPrincipal},
 	route{op: OpAccountPatchPrincipal, scope: scimScope, dialect: scimDialect, serve: patchPrincipal},
+	route{op: OpAccountListUsers, scope: scimScope, dialect: scimDialect, query: scimQuery, serve: listUsers},
+	route{op: OpAccountGetUser, scope: scimScope, dialect: scimDialect, query: oneQuery, serve: getUser},
+	route{op: OpAccountPatchUser, scope: scimScope, dialect: scimDialect, serve: patchUser},
+	route{op: OpAccountListGroups, scope: scimScope, dialect: scimDialect, query: scimQuery, serve: listGroups},
+	route{op: OpAccountGetGroup, scope: scimScope, dialect: scimDialect, query: oneQuery, serve: getGroup},
+	route{op: OpListWorkspaces, scope: placesScope, serve: listWorkspaces},
+	route{op: OpGetWorkspace, scope: placesScope, serve: getWorkspace},
+	route{op: OpListAssignments, scope: accessScope, serve: listAssignments},
+	route{op: OpAccountGetRuleSet, scope: accessScope, query: ruleSetQuery, serve: getRuleSet},
+	route{op: OpListCustomApps, scope: secretsScope, query: appsQuery, serve: listCustomApps},
+	route{op: OpGetCustomApp, scope: secretsScope, serve: getCustomApp},
+	route{op: OpListPublishedApps, scope: secretsScope, query: secretsQuery, serve: listPublishedApps},
+	route{op: OpListAccountPolicies, scope: secretsScope, query: secretsQuery, serve: listAccountPolicies},
+	route{op: OpListPrincipalPolicies, scope: secretsScope, query: secretsQuery, serve: listPrincipalPolicies},
 	route{op: OpAccountToken, dialect: oauthDialect, public: true, prepare: verifySubject, serve: issueAccessToken},
 	route{op: OpDiscoverHost, public: true, free: true, serve: discoverHost},
 	route{op: OpDiscoverAccountOAuth, public: true, free: true, serve: discoverOAuth},
@@ -91,9 +142,21 @@ var workspaceRoutes = routes(
 	route{op: OpWorkspaceListSecrets, scope: secretsScope, query: secretsQuery, serve: listSecrets},
 	route{op: OpWorkspaceDeleteSecret, scope: secretsScope, serve: deleteSecret},
 	route{op: OpWorkspaceListPrincipals, scope: scimScope, dialect: scimDialect, query: scimQuery, serve: listPrincipals},
-	route{op: OpWorkspaceGetPrincipal, scope: scimScope, dialect: scimDialect, serve: getPrincipal},
+	route{op: OpWorkspaceGetPrincipal, scope: scimScope, dialect: scimDialect, query: oneQuery, serve: getPrincipal},
 	route{op: OpWorkspacePatchPrincipal, scope: scimScope, dialect: scimDialect, serve: patchPrincipal},
+	route{op: OpWorkspaceListUsers, scope: scimScope, dialect: scimDialect, query: scimQuery, serve: listUsers},
+	route{op: OpWorkspaceGetUser, scope: scimScope, dialect: scimDialect, query: oneQuery, serve: getUser},
+	route{op: OpWorkspacePatchUser, scope: scimScope, dialect: scimDialect, serve: patchUser},
+	route{op: OpWorkspaceListGroups, scope: scimScope, dialect: scimDialect, query: scimQuery, serve: listGroups},
+	route{op: OpWorkspaceGetGroup, scope: scimScope, dialect: scimDialect, query: oneQuery, serve: getGroup},
+	route{op: OpWorkspaceGetRuleSet, scope: accessScope, query: ruleSetQuery, serve: getRuleSet},
 	route{op: OpWorkspaceMe, dialect: scimDialect, serve: getMe},
+	route{op: OpGetPermissions, scope: accessScope, serve: getPermissions},
+	route{op: OpGetGrants, scope: catalogScope, query: grantsQuery, serve: getGrants},
+	route{op: OpSubmitStatement, scope: sqlScope, prepare: prepareStatement, serve: submitStatement},
+	route{op: OpGetStatement, scope: sqlScope, serve: getStatement},
+	route{op: OpCancelStatement, scope: sqlScope, serve: cancelStatement},
+	route{op: OpGetStatementChunk, scope: sqlScope, serve: getStatementChunk},
 	route{op: OpListTokens, scope: tokensScope, query: tokensQuery, serve: listTokens},
 	route{op: OpGetToken, scope: tokensScope, serve: getToken},
 	route{op: OpPatchToken, scope: tokensScope, serve: patchToken},
@@ -165,8 +228,14 @@ func (r *route) param(path []string, name string) string {
 // path names.
 func (r *route) target(path []string) string {
 	for i, segment := range r.segments {
-		if strings.HasPrefix(segment, "{") && segment != "{account}" {
-			return path[i]
+		switch segment {
+		case "{account}":
+		case "{kind}":
+			return path[i] + "/" + path[i+1]
+		default:
+			if strings.HasPrefix(segment, "{") {
+				return path[i]
+			}
 		}
 	}
 	return ""

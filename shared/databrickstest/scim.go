@@ -8,14 +8,12 @@ import (
 	"strings"
 )
 
-// scimPageSize is the longest page of a SCIM list.
-const scimPageSize = 100
-
 const (
 	scimListSchema      = "urn:ietf:params:scim:api:messages:2.0:ListResponse"
 	scimPatchSchema     = "urn:ietf:params:scim:api:messages:2.0:PatchOp"
 	scimPrincipalSchema = "urn:ietf:params:scim:schemas:core:2.0:ServicePrincipal"
 	scimUserSchema      = "urn:ietf:params:scim:schemas:core:2.0:User"
+	scimGroupSchema     = "urn:ietf:params:scim:schemas:core:2.0:Group"
 )
 
 // scimValue is one entry of a multi-valued attribute.
@@ -24,87 +22,80 @@ type scimValue struct {
 	Type    string `json:"type,omitempty"`
 	Value   string `json:"value,omitempty"`
 	Ref     string `json:"$ref,omitempty"`
+	Primary bool   `json:"primary,omitempty"`
 }
 
-// scimPrincipal is a service principal on the wire: with roles on the
-// account's host, with entitlements and groups on a workspace's.
-type scimPrincipal struct {
-	Schemas       []string    `json:"schemas"`
-	ID            string      `json:"id"`
-	AccountID     string      `json:"account_id,omitempty"`
-	ApplicationID string      `json:"applicationId,omitempty"`
-	UserName      string      `json:"userName,omitempty"` // of Me
-	DisplayName   string      `json:"displayName,omitempty"`
-	Active        bool        `json:"active"`
-	Roles         []scimValue `json:"roles,omitempty"`
-	Entitlements  []scimValue `json:"entitlements,omitempty"`
-	Groups        []scimValue `json:"groups,omitempty"`
-}
-
-func (r *request) scim(p *principal) scimPrincipal {
-	out := scimPrincipal{
-		Schemas:       []string{scimPrincipalSchema},
-		ID:            strconv.FormatInt(p.id, 10),
-		ApplicationID: p.applicationID,
-		DisplayName:   p.displayName,
-		Active:        p.view(r.stale).active,
-	}
-	w := r.site.workspace
-	if w == nil {
-		out.AccountID = r.server.config.AccountID
-		if p.accountAdmin {
-			out.Roles = []scimValue{{Type: "direct", Value: "account_admin"}}
-		}
-		return out
-	}
-	out.Entitlements = []scimValue{{Value: "workspace-access"}}
-	if p.workspaces[w] {
-		// A workspace's admins are its group of that name; the id is the
-		// workspace's own, there being no other group.
-		group := strconv.FormatInt(w.ID, 10)
-		out.Groups = []scimValue{{Display: "admins", Type: "direct", Value: group, Ref: "Groups/" + group}}
-	}
-	return out
-}
-
-func listPrincipals(r *request) (reply, *failure) {
-	if err := r.requireAdmin(); err != nil {
-		return reply{}, err
-	}
+// scimList answers a page of those rows that the query's filter matches. Only
+// what is on the page is made.
+func scimList[T any](r *request, rows []T, fields func(T) scimFields, resource func(T) any) (reply, *failure) {
 	start, err := r.number("startIndex", 1)
 	if err != nil {
 		return reply{}, err
 	}
-	count, err := r.number("count", scimPageSize)
+	count, err := r.number("count", r.server.config.SCIMPageSize)
 	if err != nil {
 		return reply{}, err
 	}
-	var match filter
-	if text := r.query.Get("filter"); text != "" {
-		if match, err = parseFilter(text); err != nil {
+	match, err := r.filter()
+	if err != nil {
+		return reply{}, err
+	}
+	if match != nil {
+		rows = slices.DeleteFunc(slices.Clone(rows), func(row T) bool { return !match.matches(fields(row)) })
+	}
+	start = max(start, 1)
+	count = min(max(count, 0), r.server.config.SCIMPageSize)
+	from := min(start-1, len(rows))
+	list := struct {
+		Schemas      []string `json:"schemas"`
+		TotalResults int      `json:"totalResults"`
+		StartIndex   int      `json:"startIndex"`
+		ItemsPerPage int      `json:"itemsPerPage"`
+		Resources    []any    `json:"Resources"`
+	}{Schemas: []string{scimListSchema}, TotalResults: len(rows), StartIndex: start, Resources: []any{}}
+	for _, row := range rows[from:min(from+count, len(rows))] {
+		shown, err := r.attributes(resource(row))
+		if err != nil {
 			return reply{}, err
 		}
-	}
-	list := struct {
-		Schemas      []string        `json:"schemas"`
-		TotalResults int             `json:"totalResults"`
-		StartIndex   int             `json:"startIndex"`
-		ItemsPerPage int             `json:"itemsPerPage"`
-		Resources    []scimPrincipal `json:"Resources"`
-	}{Schemas: []string{scimListSchema}, StartIndex: max(start, 1), Resources: []scimPrincipal{}}
-	count = min(max(count, 0), scimPageSize)
-	for _, p := range r.visible() {
-		resource := r.scim(p)
-		if !match.matches(resource) {
-			continue
-		}
-		list.TotalResults++
-		if list.TotalResults >= list.StartIndex && len(list.Resources) < count {
-			list.Resources = append(list.Resources, resource)
-		}
+		list.Resources = append(list.Resources, shown)
 	}
 	list.ItemsPerPage = len(list.Resources)
 	return reply{http.StatusOK, list}, nil
+}
+
+func (r *request) filter() (filter, *failure) {
+	text := r.query.Get("filter")
+	if text == "" {
+		return nil, nil
+	}
+	return parseFilter(text)
+}
+
+// attributes leaves of a resource what the query asks for, and always its id.
+func (r *request) attributes(resource any) (any, *failure) {
+	only, except := r.query.Get("attributes"), r.query.Get("excludedAttributes")
+	if only == "" && except == "" {
+		return resource, nil
+	}
+	if only != "" && except != "" {
+		return nil, invalidValue("attributes and excludedAttributes do not go together")
+	}
+	body, err := json.Marshal(resource)
+	if err != nil {
+		return nil, fail(http.StatusInternalServerError, "INTERNAL_ERROR", "%v", err)
+	}
+	var all map[string]json.RawMessage
+	if err := json.Unmarshal(body, &all); err != nil {
+		return nil, fail(http.StatusInternalServerError, "INTERNAL_ERROR", "%v", err)
+	}
+	listed := strings.Split(strings.ToLower(only+except), ",")
+	for name := range all {
+		if name != "id" && name != "schemas" && slices.Contains(listed, strings.ToLower(name)) == (only == "") {
+			delete(all, name)
+		}
+	}
+	return all, nil
 }
 
 func (r *request) number(name string, absent int) (int, *failure) {
@@ -125,30 +116,9 @@ func invalidValue(format string, args ...any) *failure {
 	return f
 }
 
-// resource returns the service principal in the path if the host knows it.
-func (r *request) resource() (*principal, *failure) {
-	if err := r.requireAdmin(); err != nil {
-		return nil, err
-	}
-	text := r.param("sp")
-	id, _ := strconv.ParseInt(text, 10, 64) // there is no service principal 0
-	if p := r.server.principals[id]; p != nil && !p.human() && !p.view(r.stale).deleted && r.knows(p) {
-		return p, nil
-	}
-	return nil, missing("service principal %s does not exist", text)
-}
-
-func getPrincipal(r *request) (reply, *failure) {
-	p, err := r.resource()
-	if err != nil {
-		return reply{}, err
-	}
-	return reply{http.StatusOK, r.scim(p)}, nil
-}
-
-// patchPrincipal replaces active, the one attribute that may be changed here.
-func patchPrincipal(r *request) (reply, *failure) {
-	p, err := r.resource()
+// patchIdentity replaces active, the one attribute that may be changed here.
+func patchIdentity(r *request, human bool) (reply, *failure) {
+	p, err := r.resource(human)
 	if err != nil {
 		return reply{}, err
 	}
@@ -199,13 +169,4 @@ func scimBool(raw json.RawMessage) (value, ok bool) {
 		return false, true
 	}
 	return false, false
-}
-
-// getMe tells a caller who it is. Any scope will do: it is how a consumer
-// proves that its token works.
-func getMe(r *request) (reply, *failure) {
-	me := r.scim(r.caller)
-	me.Schemas = []string{scimUserSchema}
-	me.UserName, me.ApplicationID = me.ApplicationID, ""
-	return reply{http.StatusOK, me}, nil
 }

@@ -51,7 +51,7 @@ func TestSCIMFilter(t *testing.T) {
 		{filter: `displayName eq "nightly job" or displayName eq "rotator" and active eq false`, want: []string{"nightly job"}},
 		{filter: `displayName eq ""`},
 		{filter: `displayName co "job"`, says: "co"},
-		{filter: `userName eq "x"`, says: "userName"},
+		{filter: `externalId eq "x"`, says: "externalId"},
 		{filter: `displayName eq`, says: "too early"},
 		{filter: `active eq true and`, says: "too early"},
 		{filter: `active eq true xor active eq false`, says: "xor"},
@@ -109,7 +109,7 @@ func TestSCIMPaging(t *testing.T) {
 	if got := w.api(http.MethodGet, w.accountScimURL()+"?count=many", w.asAdmin(), ""); got.code() != "invalidValue" {
 		t.Errorf("count=many: %+v", got)
 	}
-	if got := w.api(http.MethodGet, w.accountScimURL()+"?attributes=id", w.asAdmin(), ""); got.status != 400 || !strings.Contains(got.message(), "attributes") {
+	if got := w.api(http.MethodGet, w.accountScimURL()+"?fields=id", w.asAdmin(), ""); got.status != 400 || !strings.Contains(got.message(), "fields") {
 		t.Errorf("unknown parameter: %+v", got)
 	}
 }

@@ -6,16 +6,19 @@ import (
 )
 
 // filter is a SCIM filter: any of its groups must match, and of a group every
-// comparison. An empty filter matches everything.
+// comparison.
 type filter [][]comparison
 
 // comparison is one "attribute eq value".
 type comparison struct{ attribute, value string }
 
-func (f filter) matches(p scimPrincipal) bool {
-	if len(f) == 0 {
-		return true
-	}
+// scimFields are what a filter may compare.
+type scimFields struct {
+	id, applicationID, userName, displayName string
+	active                                   bool
+}
+
+func (f filter) matches(p scimFields) bool {
 	for _, group := range f {
 		all := true
 		for _, c := range group {
@@ -28,16 +31,18 @@ func (f filter) matches(p scimPrincipal) bool {
 	return false
 }
 
-func (c comparison) matches(p scimPrincipal) bool {
+func (c comparison) matches(p scimFields) bool {
 	switch c.attribute {
 	case "id":
-		return p.ID == c.value
+		return p.id == c.value
 	case "applicationid":
-		return strings.EqualFold(p.ApplicationID, c.value)
+		return strings.EqualFold(p.applicationID, c.value)
+	case "username":
+		return strings.EqualFold(p.userName, c.value)
 	case "displayname":
-		return strings.EqualFold(p.DisplayName, c.value)
+		return strings.EqualFold(p.displayName, c.value)
 	default: // active, by parseFilter
-		return strconv.FormatBool(p.Active) == strings.ToLower(c.value)
+		return strconv.FormatBool(p.active) == strings.ToLower(c.value)
 	}
 }
 
@@ -61,7 +66,7 @@ func parseFilter(text string) (filter, *failure) {
 		}
 		attribute, operator := strings.ToLower(words[0]), strings.ToLower(words[1])
 		switch attribute {
-		case "id", "applicationid", "displayname", "active":
+		case "id", "applicationid", "username", "displayname", "active":
 		default:
 			return nil, invalidFilter("filter %q: attribute %q is not simulated", text, words[0])
 		}

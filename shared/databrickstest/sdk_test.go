@@ -176,7 +176,7 @@ func TestSDKReadsPrincipals(t *testing.T) {
 			t.Errorf("workspace list by application id: %+v", found)
 		}
 		me, err := iam.NewCurrentUser(workspace).Me(t.Context(), iam.MeRequest{})
-		if err != nil || me.UserName != w.manager.ApplicationID || len(me.Groups) != 1 || me.Groups[0].Display != "admins" {
+		if err != nil || me.UserName != w.manager.ApplicationID || len(me.Groups) != 2 || me.Groups[0].Display != "admins" || me.Groups[1].Display != "users" {
 			t.Errorf("Me: %+v, %v", me, err)
 		}
 	})

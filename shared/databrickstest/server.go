@@ -24,9 +24,14 @@ type Config struct {
 	// Seed determines every id, secret value and token: two servers with one
 	// seed that see the same calls in the same order issue the same ones.
 	Seed uint64
-	// PageSize is the longest page of a list of OAuth secrets, 2 when zero, so
-	// that every test meets paging.
+	// PageSize is the longest page of a list that is paged by token, 2 when
+	// zero, so that every test meets paging.
 	PageSize int
+	// SCIMPageSize is the longest page of a SCIM list, 100 when zero.
+	SCIMPageSize int
+	// ChunkRows is the longest chunk of a statement's result, 3 rows when zero,
+	// so that every test meets chunks.
+	ChunkRows int
 	// MaxSecrets is how many live secrets a service principal may have, 5 when
 	// zero.
 	MaxSecrets int
@@ -53,6 +58,16 @@ type Server struct {
 	principals     map[int64]*principal
 	order, people  []*principal // in the order of creation, deleted ones too
 	byApplication  map[string]*principal
+	byUserName     map[string]*principal
+	groups         map[int64]*group
+	groupOrder     []*group
+	rosters        int64 // counts changes of who is where
+	apps           register[CustomApp]
+	publishedApps  register[PublishedApp]
+	policies       register[FederationPolicy] // the account's own
+	securables     map[string]*register[Grant]
+	evaluate       Statements
+	polls          int
 	tokens         map[string]*accessToken
 	issued         []string
 	unknown        []string
@@ -70,6 +85,12 @@ func New(cfg Config) *Server {
 	if cfg.PageSize <= 0 {
 		cfg.PageSize = 2
 	}
+	if cfg.SCIMPageSize <= 0 {
+		cfg.SCIMPageSize = 100
+	}
+	if cfg.ChunkRows <= 0 {
+		cfg.ChunkRows = 3
+	}
 	if cfg.MaxSecrets <= 0 {
 		cfg.MaxSecrets = 5
 	}
@@ -82,6 +103,10 @@ func New(cfg Config) *Server {
 		sites:         map[string]*site{},
 		principals:    map[int64]*principal{},
 		byApplication: map[string]*principal{},
+		byUserName:    map[string]*principal{},
+		groups:        map[int64]*group{},
+		securables:    map[string]*register[Grant]{},
+		polls:         2,
 		tokens:        map[string]*accessToken{},
 	}
 	s.account = &site{server: s, name: accountHostName}
