@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"net/url"
 	"regexp"
+	"slices"
 	"strings"
 	"unicode"
 	"unicode/utf8"
@@ -14,7 +15,9 @@ var (
 	placeholder = regexp.MustCompile(`<[a-z_]+>`)
 	assignment  = regexp.MustCompile(`^[A-Z_]+=`)
 	// plain needs no quotes in any shell.
-	plain = regexp.MustCompile(`^[A-Za-z0-9_@%+=:,./-]+$`)
+	plain = regexp.MustCompile(`^[A-Za-z0-9_@%+:,./-][A-Za-z0-9_@%+=:,./-]*$`)
+	// commandWord is one word of a command, in single quotes if it has blanks.
+	commandWord = regexp.MustCompile(`'[^']*'|\S+`)
 )
 
 // render writes a command for a person to paste into a shell. Values may hold
@@ -22,9 +25,9 @@ var (
 // false for a value that no quotes make safe or that is not known: one that a
 // command would take for an option, for instance.
 func render(command string, v Values) (string, bool) {
-	words := strings.Fields(command)
+	words := commandWord.FindAllString(command, -1)
 	for i, word := range words {
-		ok := true
+		word, ok := strings.Trim(word, "'"), true
 		insert := func(encode func(any) (string, bool)) string {
 			return placeholder.ReplaceAllStringFunc(word, func(p string) string {
 				value, known := v[strings.Trim(p, "<>")]
@@ -73,6 +76,17 @@ func fill(sentence string, v Values) string {
 	})
 }
 
+// Path is a value that is part of a URL's path.
+type Path []string
+
+func (p Path) String() string {
+	segments := make([]string, len(p))
+	for i, s := range p {
+		segments[i] = url.PathEscape(s)
+	}
+	return strings.Join(segments, "/")
+}
+
 func asText(value any) (string, bool) {
 	if list, ok := value.([]string); ok {
 		return strings.Join(list, ","), len(list) > 0
@@ -82,13 +96,16 @@ func asText(value any) (string, bool) {
 }
 
 func asSegment(value any) (string, bool) {
+	if p, ok := value.(Path); ok {
+		return p.String(), !slices.ContainsFunc(p, func(s string) bool { return s == "" || s == "." || s == ".." })
+	}
 	text, ok := asText(value)
 	return url.PathEscape(text), ok && text != "." && text != ".."
 }
 
 func asJSON(value any) (string, bool) {
-	if list, ok := value.([]string); ok && list == nil {
-		value = []string{}
+	if value == nil {
+		return "", false
 	}
 	var b strings.Builder
 	enc := json.NewEncoder(&b)

@@ -20,8 +20,9 @@ type Rule struct {
 	// What tells when the rule applies, Why what is wrong with that, Remedy
 	// what to do. Each is one or more sentences.
 	What, Why, Remedy string
-	// Command is what to run, where a command will do: words, in which
-	// <name> stands for a value. A word that begins with a brace is JSON.
+	// Command is what to run, where a command will do: words, in single quotes
+	// where they have blanks, in which <name> stands for a value. A word that
+	// begins with a brace is JSON.
 	Command string
 }
 

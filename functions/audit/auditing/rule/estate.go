@@ -1,0 +1,196 @@
+package rule
+
+import (
+	"cmp"
+	"slices"
+	"strings"
+	"time"
+
+	"databricks-credential-rotation/functions/audit/auditing/finding"
+	"databricks-credential-rotation/functions/audit/auditing/inventory"
+	"databricks-credential-rotation/shared/policy"
+)
+
+const day = 24 * time.Hour
+
+// Place is where remedies are run.
+type Place struct {
+	// Console is the account console's URL.
+	Console string
+	// RotateFunction is the name of the Lambda function that rotates.
+	RotateFunction string
+}
+
+// Estate is an inventory with the policy that it is judged by, and with what
+// the rules look up again and again.
+type Estate struct {
+	*inventory.Inventory
+	Policy policy.Policy
+	Place  Place
+
+	now         time.Time
+	principals  map[string]*inventory.Principal
+	people      map[string]*inventory.Person
+	workspaces  map[int64]*inventory.Workspace
+	managed     map[string][]*inventory.Managed // by application id
+	tokens      map[string][]*inventory.Token   // of principals, by application id
+	objects     map[string][]*inventory.Object  // by kind and name
+	current     map[string]bool                 // OAuth secret ids
+	predecessor map[string]bool
+	recorded    map[string]bool
+	gapless     bool
+}
+
+// NewEstate indexes an inventory.
+func NewEstate(inv *inventory.Inventory, p policy.Policy, place Place) *Estate {
+	e := &Estate{
+		Inventory: inv, Policy: p, Place: place, now: inv.TakenAt,
+		principals: make(map[string]*inventory.Principal, len(inv.Principals)),
+		people:     make(map[string]*inventory.Person, len(inv.People)),
+		workspaces: make(map[int64]*inventory.Workspace, len(inv.Workspaces)),
+		managed:    map[string][]*inventory.Managed{},
+		tokens:     map[string][]*inventory.Token{},
+		objects:    map[string][]*inventory.Object{},
+		current:    map[string]bool{}, predecessor: map[string]bool{}, recorded: map[string]bool{},
+		gapless: len(inv.Gaps) == 0,
+	}
+	for i := range inv.Principals {
+		e.principals[inv.Principals[i].ClientID] = &inv.Principals[i]
+	}
+	for i := range inv.People {
+		e.people[strings.ToLower(inv.People[i].UserName)] = &inv.People[i]
+	}
+	for i := range inv.Workspaces {
+		e.workspaces[inv.Workspaces[i].ID] = &inv.Workspaces[i]
+	}
+	for i := range inv.Tokens {
+		if t := &inv.Tokens[i]; t.Automation {
+			e.tokens[t.Owner] = append(e.tokens[t.Owner], t)
+		}
+	}
+	for i := range inv.Objects {
+		o := &inv.Objects[i]
+		e.objects[o.Kind+" "+o.Name] = append(e.objects[o.Kind+" "+o.Name], o)
+	}
+	for i := range inv.Managed {
+		m := &inv.Managed[i]
+		e.managed[m.ClientID] = append(e.managed[m.ClientID], m)
+		if m.OAuthSecretID != "" {
+			e.current[m.OAuthSecretID] = true
+		}
+		for _, id := range m.Predecessors {
+			e.predecessor[id] = true
+		}
+		for _, id := range m.Recorded {
+			e.recorded[id] = true
+		}
+	}
+	return e
+}
+
+// Judge finds every fault, the worst first.
+func Judge(e *Estate) []finding.Finding {
+	var all []finding.Finding
+	for _, c := range checks() {
+		c.find(e, c.Rule, func(f finding.Finding) { all = append(all, f) })
+	}
+	slices.SortFunc(all, func(a, b finding.Finding) int {
+		return cmp.Or(cmp.Compare(b.Severity, a.Severity), cmp.Compare(a.Rule, b.Rule), cmp.Compare(a.ID, b.ID))
+	})
+	return all
+}
+
+// Rules are the rules of this package, in the order of the reference.
+func Rules() []Rule {
+	var rules []Rule
+	for _, c := range checks() {
+		rules = append(rules, c.Rule)
+	}
+	return rules
+}
+
+// check is a rule and how its faults are found.
+type check struct {
+	Rule
+	find func(e *Estate, r Rule, say func(finding.Finding))
+}
+
+func checks() []check {
+	return slices.Concat(tokenChecks(), secretChecks(), principalChecks(), accessChecks(), appChecks(), federationChecks(), managedChecks(), sourceChecks())
+}
+
+// match is one fault that a check has found.
+type match struct {
+	detail   string
+	command  string // in the rule's place, if it is set
+	values   Values
+	evidence []finding.Evidence
+}
+
+// because is a match with these facts, given as names and values in turn.
+func because(facts ...string) *match {
+	m := &match{}
+	for i := 0; i+1 < len(facts); i += 2 {
+		m.evidence = append(m.evidence, finding.Evidence{Name: facts[i], Value: facts[i+1]})
+	}
+	return m
+}
+
+func (m *match) with(name string, value any) *match {
+	if m.values == nil {
+		m.values = Values{}
+	}
+	m.values[name] = value
+	return m
+}
+
+// merge puts the values of a match above those of its subject.
+func (m *match) merge(v Values) Values {
+	for name, value := range m.values {
+		v[name] = value
+	}
+	return v
+}
+
+// host is where commands about a workspace go.
+func (e *Estate) host(workspace int64) string {
+	w, ok := e.workspaces[workspace]
+	if !ok || w.Host == "" {
+		return ""
+	}
+	if strings.Contains(w.Host, "://") {
+		return w.Host
+	}
+	return "https://" + w.Host
+}
+
+func (e *Estate) workspaceName(id int64) string {
+	if w, ok := e.workspaces[id]; ok && w.Name != "" {
+		return w.Name
+	}
+	return number(id)
+}
+
+func (e *Estate) live(expires time.Time) bool { return expires.IsZero() || expires.After(e.now) }
+
+// principalOwner is who answers for a service principal: the policy says, or
+// whoever may make credentials for it.
+func (e *Estate) principalOwner(clientID string) string {
+	if p, ok := e.Policy.Principal(clientID); ok && p.Owner != "" {
+		return p.Owner
+	}
+	if p, ok := e.principals[clientID]; ok && len(p.Managers) > 0 {
+		_, name, cut := strings.Cut(p.Managers[0], "/")
+		if !cut {
+			return p.Managers[0]
+		}
+		return name
+	}
+	return ""
+}
+
+// usageKnown tells whether the usage log reaches back far enough to say that
+// something was not used.
+func (e *Estate) usageKnown() bool {
+	return e.Usage != nil && !e.UsageSince.IsZero() && e.now.Sub(e.UsageSince) >= e.Policy.Audit.UnusedAfter
+}
