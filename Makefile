@@ -11,6 +11,7 @@ MAKEFLAGS += --no-print-directory
 
 GOLANGCI_LINT_VERSION := v2.15.0
 ACTIONLINT_VERSION := v1.7.12
+GREMLINS_VERSION := v0.6.0
 CFN_LINT_VERSION := 1.51.0
 MOTO_VERSION := 5.2.1
 SAM_VERSION := 1.161.1
@@ -23,6 +24,7 @@ PYTHON ?= python3
 # cannot read code of a newer Go than it was built with.
 GOLANGCI_LINT := $(BIN)/golangci-lint-$(GOLANGCI_LINT_VERSION)-$(shell go env GOVERSION)
 ACTIONLINT := $(BIN)/actionlint-$(ACTIONLINT_VERSION)
+GREMLINS := $(BIN)/gremlins-$(GREMLINS_VERSION)
 CFN_LINT := $(VENV)/cfn-lint-$(CFN_LINT_VERSION)
 MOTO := $(VENV)/moto-$(MOTO_VERSION)
 SAM := $(VENV)/aws-sam-cli-$(SAM_VERSION)
@@ -67,6 +69,32 @@ soak: ## Play SOAK_CHECKS random scripts of months with faults (takes long)
 	done; \
 	for pid in "$${pids[@]}"; do wait $$pid; done; \
 	echo "soak: $$(( each * $(SOAK_SHARDS) )) scripts, 0 violations"
+
+# Go fuzzes one function at a time. What it finds interesting stays in its
+# cache; make corpora keeps the smallest of it in testdata.
+FUZZTIME ?= 10m
+
+.PHONY: fuzz
+fuzz: ## Fuzz every decoder and the planner for FUZZTIME each (takes long)
+	@for package in $$(grep -rl --include='*_test.go' '^func Fuzz' . | xargs -n 1 dirname | sort -u); do \
+		for name in $$(sed -n 's/^func \(Fuzz[A-Za-z]*\)(.*/\1/p' $$package/*_test.go); do \
+			echo "$$package $$name"; \
+			go test -run '^$$' -fuzz "^$$name\$$" -fuzztime $(FUZZTIME) $$package | tail -n 3; \
+		done; \
+	done
+
+.PHONY: corpora
+corpora: ## Keep the smallest inputs that fuzzing found interesting
+	@cache=$$(go env GOCACHE)/fuzz/$$(go list -m); \
+	for dir in $$(cd $$cache && find . -mindepth 1 -type d -name 'Fuzz*'); do \
+		to=$$(dirname $$dir)/testdata/fuzz/$$(basename $$dir); mkdir -p $$to; \
+		for file in $$(ls -Sr $$cache/$$dir | sed -n 1,40p); do cp $$cache/$$dir/$$file $$to/; done; \
+		echo "$$to: $$(ls $$to | wc -l) inputs"; \
+	done
+
+.PHONY: mutation
+mutation: $(GREMLINS) ## Change the plan and the engine at random, and see that tests notice (takes long)
+	@$(GREMLINS) unleash ./functions/rotate/rotation
 
 .PHONY: sabotage
 sabotage: ## Break the rotation on purpose, and see that the tests notice
@@ -162,6 +190,11 @@ $(ACTIONLINT):
 	@echo "installing actionlint $(ACTIONLINT_VERSION)"
 	@GOBIN=$(BIN) GOFLAGS= go install github.com/rhysd/actionlint/cmd/actionlint@$(ACTIONLINT_VERSION)
 	@mv $(BIN)/actionlint $@
+
+$(GREMLINS):
+	@echo "installing gremlins $(GREMLINS_VERSION)"
+	@GOBIN=$(BIN) GOFLAGS= go install github.com/go-gremlins/gremlins/cmd/gremlins@$(GREMLINS_VERSION)
+	@mv $(BIN)/gremlins $@
 
 # Without pip, because Debian packs venv without it; pip of the system installs
 # into the environment from outside.
