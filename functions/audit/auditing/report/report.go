@@ -14,7 +14,9 @@ import (
 	"strings"
 	"time"
 
+	"databricks-credential-rotation/functions/audit/auditing/blast"
 	"databricks-credential-rotation/functions/audit/auditing/finding"
+	"databricks-credential-rotation/functions/audit/auditing/prune"
 )
 
 // Version is the layout's. It changes when a reader of the old one would go
@@ -44,10 +46,12 @@ type Report struct {
 	Resolved []Resolved `json:"resolved"`
 	// Gaps are what could not be read or checked.
 	Gaps []Gap `json:"gaps"`
-	// Exposures rank credentials by what a thief could do with them.
-	Exposures []Exposure `json:"exposures"`
-	Prune     Prune      `json:"prune"`
-	Measures  Measures   `json:"measures"`
+	// Exposures rank credentials by what a thief could do with them: the worst
+	// [MaxExposures] of ExposureCount.
+	Exposures     []blast.Reach `json:"exposures"`
+	ExposureCount int           `json:"exposure_count"`
+	Prune         Prune         `json:"prune"`
+	Measures      Measures      `json:"measures"`
 	// Trend has a point for each past audit and this one, the oldest first.
 	Trend []Point `json:"trend"`
 }
@@ -72,6 +76,8 @@ const (
 type Finding struct {
 	finding.Finding
 	Status Status `json:"status"`
+	// HiddenBy names the gaps behind which an unchecked finding may still be.
+	HiddenBy []string `json:"hidden_by,omitempty"`
 }
 
 // Resolved is a finding that an audit no longer found.
@@ -82,6 +88,7 @@ type Resolved struct {
 
 // Gap is what could not be read or checked.
 type Gap struct {
+	Part Part `json:"part"`
 	// Where is a workspace's host, the account, AWS, or the audit itself.
 	Where string `json:"where"`
 	What  string `json:"what"`
@@ -90,89 +97,89 @@ type Gap struct {
 	Workspace int64 `json:"workspace,omitempty"`
 }
 
-// Exposure is the blast radius of one credential.
-type Exposure struct {
-	Subject finding.Subject `json:"subject"`
-	Owner   string          `json:"owner,omitempty"`
-	// Score is greater for what is worse; how it is made is package blast's.
-	Score int `json:"score"`
-	// Scopes are what a thief could call, Reach on what, Admin with which
-	// authority. Each is for people to read.
-	Scopes []string `json:"scopes"`
-	Reach  []string `json:"reach"`
-	Admin  string   `json:"admin,omitempty"`
-	// Until is when the credential ends by itself; nil is never.
-	Until *time.Time `json:"until,omitempty"`
-}
+// Name is the same for the same gap in another audit.
+func (g Gap) Name() string { return g.Where + ": " + g.What }
 
-// Mode says what a prune was allowed to do.
-type Mode string
+// Part is the part of the estate that a gap is in.
+type Part string
 
-// Modes of a prune.
+// Parts of an estate.
 const (
-	ReportOnly Mode = "report"
-	Enforce    Mode = "enforce"
+	PartWorkspace Part = "workspace"
+	PartAccount   Part = "account"
+	PartAWS       Part = "aws"
+	PartUsage     Part = "usage"
+	// PartAudit is the audit itself: its past, or a rule.
+	PartAudit Part = "audit"
 )
 
 // Prune is the plan of removals and narrowings, and what became of it.
 type Prune struct {
-	Mode      Mode `json:"mode"`
-	RightSize Mode `json:"right_size"`
-	// Budget is the budget in words. Stopped says why the plan was not
-	// carried out at all; it is empty for one that was.
-	Budget  string   `json:"budget,omitempty"`
-	Stopped string   `json:"stopped,omitempty"`
-	Actions []Action `json:"actions"`
+	Plan prune.Plan `json:"plan"`
+	// Done is what carrying the plan out has done; nil if that was not tried.
+	Done *prune.Done `json:"done,omitempty"`
 }
 
-// Verb is what is done to a credential.
-type Verb string
-
-// Verbs of a prune.
-const (
-	Delete Verb = "delete"
-	Narrow Verb = "narrow"
-)
-
-// Outcome is what became of an action.
-type Outcome string
-
-// Outcomes of actions.
-const (
-	// Planned would be done if policy said enforce.
-	Planned Outcome = "planned"
-	// Noticed will be done by an audit at or after Due.
-	Noticed Outcome = "noticed"
-	// Done was done by this audit.
-	Done Outcome = "done"
-	// Gone was not there any more when its turn came.
-	Gone Outcome = "gone"
-	// Kept was left alone; Detail says why: exempt, or used since.
-	Kept Outcome = "kept"
-	// Failed was tried; Detail says how it went.
-	Failed Outcome = "failed"
-	// Blocked was not tried, because the plan was stopped.
-	Blocked Outcome = "blocked"
-)
-
-// Action is one removal or narrowing.
+// Action is an item of the plan with what became of it.
 type Action struct {
-	Verb    Verb            `json:"verb"`
-	Subject finding.Subject `json:"subject"`
-	Owner   string          `json:"owner,omitempty"`
-	// Finding is the id of the finding that asks for it.
-	Finding string `json:"finding,omitempty"`
-	// Why is the reason in words.
-	Why string `json:"why"`
-	// NoticedAt is when an audit first announced it, Due from when it may be
-	// done; nil where there is no notice period.
-	NoticedAt *time.Time `json:"noticed_at,omitempty"`
-	Due       *time.Time `json:"due,omitempty"`
-	// From and To are the scopes before and after a narrowing.
-	From    []string `json:"from,omitempty"`
-	To      []string `json:"to,omitempty"`
-	Outcome Outcome  `json:"outcome"`
-	Detail  string   `json:"detail,omitempty"`
+	prune.Item
+	// Result is empty for an item that was not due, or not tried.
+	Result prune.Result
+	// Detail is why the result is what it is.
+	Detail string
+}
+
+// Actions joins the plan with what became of it: first what went wrong, then
+// what was done, then what may come.
+func (p Prune) Actions() []Action {
+	results := map[string]prune.Outcome{}
+	if p.Done != nil {
+		for _, o := range p.Done.Outcomes {
+			results[o.Key] = o
+		}
+	}
+	actions := make([]Action, 0, len(p.Plan.Items))
+	for _, item := range p.Plan.Items {
+		o := results[item.Key]
+		actions = append(actions, Action{Item: item, Result: o.Result, Detail: o.Why})
+	}
+	slices.SortStableFunc(actions, func(a, b Action) int {
+		return cmp.Or(cmp.Compare(rank(a), rank(b)), cmp.Compare(a.Action, b.Action), bySubject(a.Subject, b.Subject))
+	})
+	return actions
+}
+
+func rank(a Action) int {
+	results := []prune.Result{prune.Failed, prune.Left, prune.Removed, prune.Narrowed, prune.Gone, prune.InUse, prune.Changed, prune.Protected}
+	if i := slices.Index(results, a.Result); i >= 0 {
+		return i
+	}
+	return len(results) + slices.Index([]prune.State{prune.Due, prune.Notice, prune.Exempt}, a.State)
+}
+
+// Count counts the actions with one of the results.
+func (p Prune) Count(results ...prune.Result) int {
+	if p.Done == nil {
+		return 0
+	}
+	n := 0
+	for _, o := range p.Done.Outcomes {
+		if slices.Contains(results, o.Result) {
+			n++
+		}
+	}
+	return n
+}
+
+// InState counts the plan's items in a state.
+func (p Prune) InState(state prune.State) int {
+	n := 0
+	for _, item := range p.Plan.Items {
+		if item.State == state {
+			n++
+		}
+	}
+	return n
 }
 
 // Point is one audit in the trend.
@@ -298,15 +305,19 @@ func (r *Report) Worst() finding.Severity {
 	return worst
 }
 
-// WithOutcome counts the prune's actions with an outcome.
-func (p Prune) WithOutcome(o Outcome) int {
-	n := 0
-	for _, a := range p.Actions {
-		if a.Outcome == o {
-			n++
-		}
-	}
-	return n
+// MaxExposures is how many exposures a report keeps.
+const MaxExposures = 1000
+
+// Expose keeps the worst exposures, and counts all of them.
+func (r *Report) Expose(all []blast.Reach) {
+	r.ExposureCount = len(all)
+	worst := slices.Clone(all)
+	slices.SortFunc(worst, byScore)
+	r.Exposures = worst[:min(len(worst), MaxExposures)]
+}
+
+func byScore(a, b blast.Reach) int {
+	return cmp.Or(cmp.Compare(b.Score, a.Score), bySubject(a.Subject, b.Subject))
 }
 
 // Sort puts everything into the order in which people should read it, the
@@ -316,24 +327,13 @@ func (r *Report) Sort() {
 	slices.SortFunc(r.Resolved, func(a, b Resolved) int {
 		return cmp.Or(b.ResolvedAt.Compare(a.ResolvedAt), byUrgency(a.Finding, b.Finding))
 	})
-	slices.SortFunc(r.Exposures, func(a, b Exposure) int {
-		return cmp.Or(cmp.Compare(b.Score, a.Score), bySubject(a.Subject, b.Subject))
-	})
-	slices.SortFunc(r.Prune.Actions, func(a, b Action) int {
-		return cmp.Or(cmp.Compare(rank(a.Outcome), rank(b.Outcome)), cmp.Compare(a.Verb, b.Verb), bySubject(a.Subject, b.Subject))
-	})
+	slices.SortFunc(r.Exposures, byScore)
 	slices.SortFunc(r.Gaps, func(a, b Gap) int {
 		return cmp.Or(cmp.Compare(a.Where, b.Where), cmp.Compare(a.What, b.What), cmp.Compare(a.Why, b.Why))
 	})
 	slices.SortFunc(r.Trend, func(a, b Point) int {
 		return cmp.Or(a.TakenAt.Compare(b.TakenAt), cmp.Compare(a.ID, b.ID))
 	})
-}
-
-// rank puts what needs a person before what was done, and that before what
-// may come.
-func rank(o Outcome) int {
-	return slices.Index([]Outcome{Failed, Blocked, Done, Gone, Kept, Noticed, Planned}, o)
 }
 
 func byUrgency(a, b finding.Finding) int {
