@@ -115,7 +115,7 @@ func (w *world) send(ctx context.Context, method, target, auth, media, body stri
 		w.t.Fatal(err)
 	}
 	a := answer{status: reply.StatusCode, header: reply.Header}
-	if len(bytes.TrimSpace(raw)) > 0 {
+	if len(bytes.TrimSpace(raw)) > 0 && raw[0] == '{' {
 		if err := json.Unmarshal(raw, &a.body); err != nil {
 			w.t.Fatalf("%s %s: %v in reply %q", method, target, err, raw)
 		}
