@@ -1,15 +1,20 @@
 package rotation_test
 
 import (
+	"context"
+	"encoding/json"
+	"slices"
 	"strconv"
 	"strings"
 	"testing"
 	"time"
 
+	"github.com/aws/aws-lambda-go/events"
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/secretsmanager"
 	"github.com/google/go-cmp/cmp"
 
+	"databricks-credential-rotation/functions/rotate/rotation"
 	"databricks-credential-rotation/shared/credential"
 	"databricks-credential-rotation/shared/databrickstest"
 	"databricks-credential-rotation/shared/estatetest"
@@ -139,13 +144,102 @@ func TestUnmanaged(t *testing.T) {
 			t.Error("a sweep looks at secrets without the tag")
 		}
 
-		if _, err := sm.DeleteSecret(w.t.Context(), &secretsmanager.DeleteSecretInput{SecretId: &m.Name, RecoveryWindowInDays: aws.Int64(7)}); err != nil {
+		doomed := w.register(estatetest.Registration{Name: "doomed"})
+		if _, err := sm.DeleteSecret(w.t.Context(), &secretsmanager.DeleteSecretInput{SecretId: &doomed.Name, RecoveryWindowInDays: aws.Int64(7)}); err != nil {
 			t.Fatal(err)
+		}
+		ids := w.ids(doomed)
+		_, err = w.invoke(w.t.Context(), []byte(`{"action":"rotate","secrets":["doomed"],"force":true}`))
+		w.checkErr(err, "doomed: the secret is scheduled for deletion")
+		w.checkErr(w.step(doomed, "createSecret"), "createSecret of doomed: the secret is scheduled for deletion")
+		if report := w.sweep(""); report.Secrets != 0 || !slices.Equal(ids, w.ids(doomed)) {
+			t.Error("a secret that is scheduled for deletion is worked on")
 		}
 		_, err = w.invoke(w.t.Context(), []byte(`{"action":"rotate","secrets":["no-such-secret"]}`))
 		w.checkErr(err, "no-such-secret: describing the secret: ResourceNotFoundException")
 		if diff := cmp.Diff(versions, w.AWS.Versions(m.Name)); diff != "" {
 			t.Errorf("versions changed:\n%s", diff)
+		}
+	})
+}
+
+// A replica has the tag of its primary, and cannot be written: it is rotated
+// where its primary is.
+func TestReplica(t *testing.T) {
+	inWorld(t, func(w *world) {
+		m := w.register(estatetest.Registration{Name: "etl"})
+		time.Sleep(w.policy.Interval)
+		w.engine.Store.API = replicas{w.SecretsManager("rotate")}
+		w.resetCalls()
+		if report := w.sweep(""); report.Counts[rotation.Unchanged] != 1 {
+			t.Errorf("counts %v, want it left alone", report.Counts)
+		}
+		_, err := w.invoke(w.t.Context(), []byte(`{"action":"rotate","secrets":["etl"],"force":true}`))
+		w.checkErr(err, "etl: the secret is a replica: rotate it in us-east-1")
+		w.checkErr(w.step(m, "createSecret"), "createSecret of etl: the secret is a replica")
+		if changes := w.changes(); len(changes) > 0 {
+			t.Errorf("the replica led to %v", changes)
+		}
+	})
+}
+
+// replicas is Secrets Manager in a region to which every secret is copied.
+type replicas struct{ managedsecret.API }
+
+func (r replicas) DescribeSecret(ctx context.Context, in *secretsmanager.DescribeSecretInput, opts ...func(*secretsmanager.Options)) (*secretsmanager.DescribeSecretOutput, error) {
+	out, err := r.API.DescribeSecret(ctx, in, opts...)
+	if err == nil {
+		out.PrimaryRegion = aws.String("us-east-1")
+	}
+	return out, err
+}
+
+func (r replicas) ListSecrets(ctx context.Context, in *secretsmanager.ListSecretsInput, opts ...func(*secretsmanager.Options)) (*secretsmanager.ListSecretsOutput, error) {
+	out, err := r.API.ListSecrets(ctx, in, opts...)
+	if err == nil {
+		for i := range out.SecretList {
+			out.SecretList[i].PrimaryRegion = aws.String("us-east-1")
+		}
+	}
+	return out, err
+}
+
+// Invariant 10 at the queue: a message that cannot be done goes back to the
+// queue, whether its secret or the message itself is at fault; the others are
+// done with.
+func TestQueueReturnsWhatFailed(t *testing.T) {
+	inWorld(t, func(w *world) {
+		good := w.register(estatetest.Registration{Name: "good"})
+		w.SetActive(w.register(estatetest.Registration{Name: "bad"}), false)
+		before := w.current(good)
+		var batch events.SQSEvent
+		for id, body := range map[string]string{
+			"blocked":   `{"action":"rotate","secrets":["bad"],"force":true}`,
+			"missing":   `{"action":"rotate","secrets":["no-such-secret"]}`,
+			"sweep":     `{"action":"sweep"}`,
+			"not JSON":  `rotate good`,
+			"misspelt":  `{"action":"rotate","secrets":["good"],"forse":true}`,
+			"no secret": `{"action":"rotate","secrets":[]}`,
+			"good":      `{"action":"rotate","secrets":["good"],"force":true}`,
+		} {
+			batch.Records = append(batch.Records, events.SQSMessage{MessageId: id, EventSource: "aws:sqs", Body: body})
+		}
+		payload, err := json.Marshal(batch)
+		w.must(err)
+		answer, err := w.invoke(w.t.Context(), payload)
+		w.checkErr(err, "")
+		var response events.SQSEventResponse
+		w.must(json.Unmarshal(answer, &response))
+		var failed []string
+		for _, f := range response.BatchItemFailures {
+			failed = append(failed, f.ItemIdentifier)
+		}
+		slices.Sort(failed)
+		if diff := cmp.Diff([]string{"blocked", "missing", "misspelt", "no secret", "not JSON", "sweep"}, failed); diff != "" {
+			t.Errorf("returned to the queue (-want +got):\n%s", diff)
+		}
+		if w.current(good).OAuthSecretID == before.OAuthSecretID || len(w.ids(good)) != 2 {
+			t.Error("the good secret was not rotated once")
 		}
 	})
 }
