@@ -149,7 +149,8 @@ type Grant struct {
 }
 
 // SetGrants makes a securable of the account's metastore, named by type and
-// full name such as "schema main.raw", or gives it other grants.
+// full name such as "schema main.raw", or gives it other grants. A catalog's and
+// a schema's are inherited by what they contain.
 func (s *Server) SetGrants(securable string, grants ...Grant) {
 	s.mu.Lock()
 	defer s.mu.Unlock()

@@ -49,6 +49,8 @@ const (
 
 	OpGetPermissions    = "GET /api/2.0/permissions/{kind}/{object}"
 	OpGetGrants         = "GET /api/2.1/unity-catalog/permissions/{kind}/{object}"
+	OpGetEffective      = "GET /api/2.1/unity-catalog/effective-permissions/{kind}/{object}"
+	OpGetMetastore      = "GET /api/2.1/unity-catalog/current-metastore-assignment"
 	OpSubmitStatement   = "POST /api/2.0/sql/statements"
 	OpGetStatement      = "GET /api/2.0/sql/statements/{statement}"
 	OpCancelStatement   = "POST /api/2.0/sql/statements/{statement}/cancel"
@@ -153,6 +155,8 @@ var workspaceRoutes = routes(
 	route{op: OpWorkspaceMe, dialect: scimDialect, serve: getMe},
 	route{op: OpGetPermissions, scope: accessScope, serve: getPermissions},
 	route{op: OpGetGrants, scope: catalogScope, query: grantsQuery, serve: getGrants},
+	route{op: OpGetEffective, scope: catalogScope, query: grantsQuery, serve: getEffectiveGrants},
+	route{op: OpGetMetastore, scope: catalogScope, serve: getMetastore},
 	route{op: OpSubmitStatement, scope: sqlScope, prepare: prepareStatement, serve: submitStatement},
 	route{op: OpGetStatement, scope: sqlScope, serve: getStatement},
 	route{op: OpCancelStatement, scope: sqlScope, serve: cancelStatement},
