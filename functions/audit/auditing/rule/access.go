@@ -202,7 +202,7 @@ func accessChecks() []check {
 		}, func(e *Estate, p *inventory.Principal, has []held, match func(int64, *match)) {
 			scopes, all := e.scopesOf(p)
 			// Under a federation policy a principal can ask for any scope.
-			if all || len(scopes) == 0 || len(p.Federation) > 0 {
+			if all || len(scopes) == 0 || len(p.Federation) > 0 || p.FederationUnknown || p.SecretsUnknown {
 				return
 			}
 			dead := map[string][]string{}

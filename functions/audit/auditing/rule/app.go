@@ -82,7 +82,7 @@ func appChecks() []check {
 			Why:    "Nobody answers for it, and its client secret may be with whoever left.",
 			Remedy: "Find out whether anybody uses the app <app>. If not, delete it; if so, make it anew under somebody's name.", Command: inAccount + "databricks account <kind>-app-integration delete <app>",
 		}, func(e *Estate, a *inventory.App) *match {
-			if a.Published || a.CreatorID == "" {
+			if a.Published || a.CreatorID == "" || a.CreatorUnknown {
 				return nil
 			}
 			if a.Creator == "" {

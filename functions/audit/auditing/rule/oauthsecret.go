@@ -106,10 +106,11 @@ func (e *Estate) liveSecrets(p *inventory.Principal) []*inventory.OAuthSecret {
 	return live
 }
 
-// unreadable tells whether a managed secret of the principal could not be
-// read, so that nobody can say what its versions name.
+// unreadable tells whether a managed secret of the principal, or of nobody
+// knows whom, could not be read, so that nobody can say what it names.
 func (e *Estate) unreadable(clientID string) bool {
-	return slices.ContainsFunc(e.managed[clientID], func(m *inventory.Managed) bool { return m.Err != "" })
+	unknown := func(m *inventory.Managed) bool { return m.Err != "" || m.RecordedUnknown }
+	return slices.ContainsFunc(e.managed[clientID], unknown) || slices.ContainsFunc(e.managed[""], unknown)
 }
 
 func secretChecks() []check {
@@ -189,7 +190,7 @@ func secretChecks() []check {
 				return because("created", date(s.CreatedAt), "newer ones", number(int64(i)))
 			}
 			m := e.holderOf(p, s)
-			if m == nil || m.OAuthSecretID == s.ID || m.IssuedAt.IsZero() || e.now.Sub(m.IssuedAt) <= e.Policy.Grace+lateness {
+			if m == nil || m.RecordedUnknown || m.OAuthSecretID == s.ID || m.IssuedAt.IsZero() || e.now.Sub(m.IssuedAt) <= e.Policy.Grace+lateness {
 				return nil
 			}
 			return because("replaced at the latest", date(m.IssuedAt), "grace period", days(e.Policy.Grace), "managed by", m.Name)
@@ -248,7 +249,7 @@ func secretChecks() []check {
 			Remedy: "Consider <scopes> for <client>: narrow its role in the policy, and issue an OAuth secret with these scopes. A rotation keeps the scopes that it finds.",
 		}, func(e *Estate, p *inventory.Principal, s *inventory.OAuthSecret) *match {
 			used := e.Usage[p.ClientID]
-			if !e.usageKnown() || used.Events == 0 || e.replaced(s) || e.now.Sub(s.CreatedAt) < e.Policy.Audit.UnusedAfter {
+			if !e.usageKnown() || used.Events == 0 || len(used.Unmapped) > 0 || e.replaced(s) || e.now.Sub(s.CreatedAt) < e.Policy.Audit.UnusedAfter {
 				return nil
 			}
 			to, less := narrower(s.Scopes, used.Scopes)

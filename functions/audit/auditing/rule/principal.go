@@ -111,7 +111,7 @@ func principalChecks() []check {
 			Remedy: "Register <client>, and have its work read the managed secret.", Command: register,
 		}, func(e *Estate, p *inventory.Principal, match func(int64, *match)) {
 			secrets := e.liveSecrets(p)
-			if len(secrets) == 0 || !p.Active || len(e.managed[p.ClientID]) > 0 || e.unreadable("") {
+			if len(secrets) == 0 || !p.Active || len(e.managed[p.ClientID]) > 0 || e.unreadable(p.ClientID) {
 				return
 			}
 			match(0, because("OAuth secrets", number(int64(len(secrets))), "newest", date(secrets[0].CreatedAt)))

@@ -252,7 +252,7 @@ func tokenChecks() []check {
 			Why:    "Nobody answers for it. If the user is activated again, the token works again.",
 			Remedy: "Delete the token <token>.", Command: deleteToken,
 		}, func(e *Estate, t *inventory.Token) *match {
-			if t.Owner == "" {
+			if t.Owner == "" && !t.OwnerUnknown {
 				return because("owner", "no user or service principal with the id "+t.OwnerID)
 			}
 			if p, ok := e.people[strings.ToLower(t.Owner)]; ok && !t.Automation && !p.Active {
