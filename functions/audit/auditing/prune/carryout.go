@@ -228,7 +228,7 @@ func (r Run) recheckSecret(ctx context.Context, item Item) (Result, string, erro
 		return "", "", err
 	}
 	if slices.Contains(recorded, item.Subject.ID) {
-		return BecameManaged, "a managed secret names it now", nil
+		return Protected, "a managed secret names it now", nil
 	}
 	since := r.now().Add(-r.Policy.Prune.UnusedAfter)
 	last, err := r.Estate.LastUsed(ctx, client, since)

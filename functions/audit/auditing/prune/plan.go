@@ -71,6 +71,15 @@ type Plan struct {
 	Items   []Item `json:"items"`
 }
 
+// Notices are when each item of a plan was first noticed, for the next plan.
+func (p Plan) Notices() map[string]time.Time {
+	noticed := make(map[string]time.Time, len(p.Items))
+	for _, item := range p.Items {
+		noticed[item.Key] = item.NoticedAt
+	}
+	return noticed
+}
+
 // Key is an item's key. It names the action too: who was told that a token
 // would be narrowed was not told that it would be removed.
 func Key(a Action, s finding.Subject) string {
@@ -90,9 +99,9 @@ const (
 	InUse Result = "in use"
 	// Changed: it is no longer what the plan was about, and stays.
 	Changed Result = "changed"
-	// BecameManaged: a managed secret names it now, and it stays.
-	BecameManaged Result = "managed"
-	Failed        Result = "failed"
+	// Protected: a managed secret names it now, and it stays.
+	Protected Result = "protected"
+	Failed    Result = "failed"
 	// Left: for a later run, because this one's budget or time was over.
 	Left Result = "left"
 )
