@@ -51,7 +51,7 @@ func Named(inv *inventory.Inventory) (ids map[string]bool, certain bool) {
 	}
 	for _, g := range inv.Gaps {
 		// Without Secrets Manager's list nobody knows what is managed.
-		if strings.EqualFold(g.Where, "AWS") {
+		if strings.HasPrefix(g.Where, "AWS") {
 			certain = false
 		}
 	}
