@@ -94,18 +94,31 @@ func Code(s string) string {
 var codeReplacer = strings.NewReplacer("<", "‹", ">", "›", "&", "＆", "`", "ˋ")
 
 // Cell is text for a spreadsheet that opens a CSV file: what a spreadsheet
-// would take for a formula begins with an apostrophe. Quoting is encoding/csv's.
+// would take for a formula begins with an apostrophe. So does what follows a
+// semicolon, at which spreadsheets of half the world split. Quoting is
+// encoding/csv's.
 func Cell(s string) string {
 	s = Line(s)
-	if r, _ := utf8.DecodeRuneInString(strings.TrimLeftFunc(s, beforeFormula)); strings.ContainsRune("=+-@|%＝＋－＠", r) {
-		return "'" + s
+	if !strings.ContainsAny(s, formula) {
+		return s
 	}
-	return s
+	var b strings.Builder
+	begins := true
+	for _, r := range s {
+		if begins && strings.ContainsRune(formula, r) {
+			b.WriteByte('\'')
+		}
+		b.WriteRune(r)
+		// A spreadsheet may skip these before a formula. Line has made tabs
+		// and line breaks visible.
+		begins = r == ';' || begins && (unicode.IsSpace(r) || r == '\'' || r == '"')
+	}
+	return b.String()
 }
 
-// beforeFormula is what a spreadsheet may skip before a formula. [Line] has
-// made tabs and line breaks visible before.
-func beforeFormula(r rune) bool { return unicode.IsSpace(r) || r == '\'' || r == '"' }
+// formula are the characters that begin one, also as East Asian input methods
+// write them.
+const formula = "=+-@|%＝＋－＠"
 
 // JSON rewrites a JSON document so that no terminal, editor or viewer acts on
 // its text: the value stays the same, the characters that act become escapes.

@@ -94,12 +94,14 @@ func TestCell(t *testing.T) {
 		"+1":                     "'+1",
 		"-1+1":                   "'-1+1",
 		"@SUM(A1)":               "'@SUM(A1)",
-		"  =1":                   "'  =1",
+		"  =1":                   "  '=1",
 		"\t=1":                   `\u0009=1`,
-		`"=1`:                    `'"=1`,
+		`"=1`:                    `"'=1`,
 		"＝1":                     "'＝1",
+		"a;=1;b; -1;c":           "a;'=1;b; '-1;c",
+		`a;"=1`:                  `a;"'=1`,
 		"a=b":                    "a=b",
-		"\u00a0=HYPERLINK(\"\")": "'\u00a0=HYPERLINK(\"\")",
+		"\u00a0=HYPERLINK(\"\")": "\u00a0'=HYPERLINK(\"\")",
 	} {
 		if got := escape.Cell(in); got != want {
 			t.Errorf("Cell(%q) is %q, want %q", in, got, want)

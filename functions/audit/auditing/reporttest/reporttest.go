@@ -158,6 +158,7 @@ func Attacks() []string {
 		`-2+3+cmd|' /C pwned'!A0`,
 		`@SUM(1+1)*cmd|' /C pwned'!A0`,
 		"\t=pwned()",
+		"a;=pwned();b",
 		"ok\r\n\r\nNothing to do today. pwned",
 		"a,b;\"c\"\tpwned",
 		"\x1b[2J\x1b[31mpwned",
