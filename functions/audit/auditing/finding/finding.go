@@ -52,8 +52,9 @@ const (
 	ServicePrincipal Kind = "service-principal"
 	ManagedSecret    Kind = "managed-secret"
 	Person           Kind = "person"
-	Object           Kind = "object" // what an access list protects
-	Source           Kind = "source" // a part of the estate that could not be read
+	Object           Kind = "object"  // what an access list protects
+	Address          Kind = "address" // on the network, of whoever it may be
+	Source           Kind = "source"  // a part of the estate that could not be read
 )
 
 // Subject is what a finding is about.
