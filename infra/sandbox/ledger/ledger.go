@@ -150,11 +150,10 @@ func (c *Count) databricks(call faulttest.Call) {
 		calls.Creates++
 	case databrickstest.OpAccountDeleteSecret, databrickstest.OpWorkspaceDeleteSecret:
 		calls.Deletes++
+	case databrickstest.OpAccountListPrincipals, databrickstest.OpWorkspaceListPrincipals:
+		// About the account or a workspace, whatever the target says.
+		c.Directory++
 	default:
-		if call.Target == "" {
-			c.Directory++
-			return
-		}
 		calls.Directory++
 	}
 }

@@ -59,7 +59,8 @@ func TestPage(t *testing.T) {
 	)
 	record(&databricks,
 		dbx("", databrickstest.OpWorkspaceToken, rotator, true),
-		dbx(rotator, databrickstest.OpWorkspaceListPrincipals, "", true),
+		dbx(rotator, databrickstest.OpAccountListPrincipals, "", true),
+		dbx(rotator, databrickstest.OpWorkspaceListPrincipals, "7001", true), // a workspace's id
 		dbx(rotator, databrickstest.OpWorkspaceGetPrincipal, principal, true),
 		dbx(rotator, databrickstest.OpWorkspaceListSecrets, principal, true),
 		dbx(rotator, databrickstest.OpWorkspaceCreateSecret, principal, false),
@@ -73,7 +74,7 @@ func TestPage(t *testing.T) {
 	got := page.Close()
 
 	want := ledger.Count{
-		SharedReads: 2, Exchanges: 2, Directory: 1,
+		SharedReads: 2, Exchanges: 2, Directory: 2,
 		Mutations: []string{
 			"PutSecretValue " + secret,
 			databrickstest.OpWorkspaceCreateSecret + " " + principal,
