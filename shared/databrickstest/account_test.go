@@ -215,7 +215,8 @@ func TestSDKReadsFederationPolicies(t *testing.T) {
 func TestRegisterPaging(t *testing.T) {
 	w := newWorld(t, databrickstest.Config{})
 	target := w.AccountHost() + "/api/2.0/accounts/" + w.AccountID() + "/oauth2/custom-app-integrations"
-	pages := func(query string) (lengths []int, next string) {
+	pages := func(query string) (lengths []int) {
+		next := ""
 		for {
 			got := w.api(http.MethodGet, target+"?"+query+"&page_token="+next, w.asAdmin(), "")
 			if got.status != 200 {
@@ -224,7 +225,7 @@ func TestRegisterPaging(t *testing.T) {
 			rows, _ := got.body["apps"].([]any)
 			lengths = append(lengths, len(rows))
 			if next, _ = got.body["next_page_token"].(string); next == "" {
-				return lengths, next
+				return lengths
 			}
 		}
 	}
@@ -232,7 +233,7 @@ func TestRegisterPaging(t *testing.T) {
 		if n > 0 {
 			w.AddCustomApp(databrickstest.CustomApp{Name: fmt.Sprint(n)})
 		}
-		if got, _ := pages("page_size=2"); !slices.Equal(got, want) {
+		if got := pages("page_size=2"); !slices.Equal(got, want) {
 			t.Errorf("pages of %d: %v, want %v", n, got, want)
 		}
 	}
@@ -249,14 +250,14 @@ func TestRegisterPaging(t *testing.T) {
 	}
 	w.LagReads(true)
 	w.AddCustomApp(databrickstest.CustomApp{Name: "late"})
-	if got, _ := pages(""); !slices.Equal(got, []int{2, 0, 2, 0}) {
+	if got := pages(""); !slices.Equal(got, []int{2, 0, 2, 0}) {
 		t.Errorf("while reads lag: %v", got)
 	}
-	if got, _ := pages(""); !slices.Equal(got, []int{2, 0, 2, 1}) {
+	if got := pages(""); !slices.Equal(got, []int{2, 0, 2, 1}) {
 		t.Errorf("after that: %v", got)
 	}
 	w.Faults().Add(faulttest.Fault{Op: databrickstest.OpListCustomApps, Skip: 3, Kind: faulttest.StaleRead})
-	if got, _ := pages(""); !slices.Equal(got, []int{2, 0, 2, 0}) {
+	if got := pages(""); !slices.Equal(got, []int{2, 0, 2, 0}) {
 		t.Errorf("with a stale fourth page: %v", got)
 	}
 }

@@ -1,6 +1,9 @@
 // Package databrickstest simulates the part of Databricks that hands out
-// credentials: one account with its workspaces, their service principals and
-// OAuth secrets, the token endpoints, and SCIM. It is an HTTP server with
+// credentials and tells what they may do: one account with its workspaces,
+// their service principals, people and groups; OAuth secrets, personal access
+// tokens, OAuth apps and federation policies; the token endpoints; SCIM,
+// assignments, rule sets, access lists and grants; and SQL statements, whose
+// rows come from the test ([Server.SetStatements]). It is an HTTP server with
 // state, for the real SDK as its client. It runs in memory, without sockets or
 // goroutines ([Server.Transport]), or on loopback ([Server.Listen]).
 //
@@ -22,6 +25,21 @@
 // exchange by RFC 8693 with a policy's issuer, audiences (the account id when
 // there are none) and subject; tokens of one hour; a deactivated service
 // principal that cannot authenticate and keeps its permissions; discovery.
+//
+// Of what an audit reads: personal access tokens with their times in
+// milliseconds, -1 for one that does not expire, the day of their last use,
+// scopes and the state of autoscope; their id, the SHA-256 of the value; an
+// admin who lists, deletes and narrows them, and makes them for a service
+// principal; 600 for one identity in a workspace; 730 days at most, or what the
+// workspace allows. SCIM lists that go on until an empty page, "account_admin"
+// among the roles, groups of the account listed without their members. Lists
+// that are not paged: tokens, workspaces, assignments. Names of rule sets and
+// of their roles. Apps with scopes and the life of their tokens. Access lists
+// with what is inherited. Statements that are pending, running and then there,
+// that fail with 200, are cut into chunks, have text or null for values, end at
+// 25 MiB, are closed after an hour, and are seen by nobody else. The scopes
+// "access-management" (assignments, rule sets, access lists), "authentication"
+// (secrets, apps, federation policies), "sql" and "unity-catalog".
 //
 // # Guessed
 //
@@ -49,8 +67,36 @@
 //   - invalid_client is the answer to a wrong secret, an unknown or inactive
 //     service principal, and one that the workspace does not know, alike. A
 //     subject token that no policy takes is invalid_grant.
-//   - Reading SCIM takes an admin of the host. Me takes any member and scope.
-//   - active is one flag for the account and its workspaces.
+//   - Reading SCIM takes an admin of the host, and so does reading everything
+//     else, except an access list, which whoever manages the object may read.
+//     Me takes any member and scope.
+//   - active is one flag for the account and its workspaces, of people too.
+//   - A group's roles, assignments and rules hold for all its members, those of
+//     member groups too, and an identity's own roles are listed without them.
+//     A workspace knows those who are in it through a group, and the groups of
+//     the account that are assigned to it. Its groups "admins" and "users" are
+//     listed with those assigned to it, and its ids are their ids: the
+//     workspace's own and the one after.
+//   - "provisioning" is the scope of workspaces, "authentication" that of
+//     personal access tokens, "settings" that of workspace-conf.
+//   - A personal access token is good in its workspace alone. Every request
+//     that it authenticates counts as its use, refused or not; while autoscope
+//     is RUNNING the operation's scope is added to those inferred. Databricks
+//     never ends watching here ([Server.SetAutoscope]).
+//   - A token made by an admin for a service principal is the service
+//     principal's, and created by the admin. An expired token is gone
+//     ([Server.ListExpired]), one whose owner is deleted is listed.
+//   - PATCH of a token takes scopes and comment, may widen as well as narrow,
+//     and without scopes lifts the limit; afterwards autoscope is USER_SELECTED.
+//   - A workspace's deployment name and Databricks' domain make its host. On
+//     loopback the deployment name is the host and port.
+//   - Lists of apps and federation policies have pages as those of secrets.
+//     Grants are paged when max_results is given, in pages that are shorter.
+//   - A federation policy of the account lets nobody in.
+//   - A statement takes two looks to finish and no time; wait_timeout waits for
+//     nothing. Every column is a STRING. A parameter that is used and not given
+//     is a refusal, not a failure. A warehouse is open to everybody on its
+//     access list, whatever the level.
 //   - A throttle is 429 REQUEST_LIMIT_EXCEEDED on every route, the token
 //     endpoints too.
 //   - The order of checks is: shape of the request, rate, token, membership,
@@ -58,8 +104,10 @@
 //
 // # Stale reads
 //
-// The server keeps for each service principal the state before its last write:
-// a secret made or deleted, active changed, the deletion of the service
-// principal, by whichever way. [faulttest.StaleRead] on a read or a token
-// request is answered from there.
+// The server keeps for each service principal and person the state before its
+// last write: a secret made or deleted, active changed, the deletion, by
+// whichever way. It keeps the same for each workspace's tokens, the account's
+// apps, and each list of federation policies. [faulttest.StaleRead] on a read
+// or a token request is answered from there. What no request changes (groups,
+// assignments, rule sets, access lists) has no older state.
 package databrickstest

@@ -99,10 +99,10 @@ func TestSDKReadsGrants(t *testing.T) {
 			}
 		}
 		want := []string{w.app.ApplicationID + "[USE_SCHEMA SELECT]", "etl[ALL_PRIVILEGES]", "ann@example.com[SELECT]"}
-		for max, wantPages := range map[int]int{0: 1, 150: 3} {
-			got, pages := get(catalog.GetGrantRequest{MaxResults: max})
+		for most, wantPages := range map[int]int{0: 1, 150: 3} {
+			got, pages := get(catalog.GetGrantRequest{MaxResults: most})
 			if diff := cmp.Diff(want, got); diff != "" || pages != wantPages {
-				t.Errorf("max_results %d: %d pages (-want +got):\n%s", max, pages, diff)
+				t.Errorf("max_results %d: %d pages (-want +got):\n%s", most, pages, diff)
 			}
 		}
 		if got, _ := get(catalog.GetGrantRequest{Principal: "etl"}); len(got) != 1 || got[0] != want[1] {

@@ -201,23 +201,37 @@ func TestTokenAuthenticates(t *testing.T) {
 		{name: "as it is", target: me, status: 200},
 		{name: "with any scope", spec: databrickstest.TokenSpec{Scopes: []string{"sql"}}, target: me, status: 200},
 		{name: "without expiry", spec: databrickstest.TokenSpec{NoExpiry: true}, target: me, status: 200},
-		{name: "expired", spec: databrickstest.TokenSpec{Lifetime: time.Second}, target: me, status: 401, says: "expired",
-			change: func(w *world, _ databrickstest.Person, _ databrickstest.Token) { w.clock.advance(time.Second) }},
-		{name: "deleted", target: me, status: 401, says: "not known",
-			change: func(w *world, _ databrickstest.Person, t databrickstest.Token) { w.DeleteToken(t.ID) }},
-		{name: "inactive owner", target: me, status: 401, says: "user ann@example.com is not active",
-			change: func(w *world, p databrickstest.Person, _ databrickstest.Token) { w.SetActive(p.ID, false) }},
-		{name: "deleted owner", target: me, status: 401, says: "not active",
-			change: func(w *world, p databrickstest.Person, _ databrickstest.Token) { w.DeletePerson(p.ID) }},
-		{name: "on the account", status: 401, says: "not known",
-			target: func(w *world) string { return w.accountScimURL() }},
-		{name: "in another workspace", status: 401, says: "not known",
+		{
+			name: "expired", spec: databrickstest.TokenSpec{Lifetime: time.Second}, target: me, status: 401, says: "expired",
+			change: func(w *world, _ databrickstest.Person, _ databrickstest.Token) { w.clock.advance(time.Second) },
+		},
+		{
+			name: "deleted", target: me, status: 401, says: "not known",
+			change: func(w *world, _ databrickstest.Person, t databrickstest.Token) { w.DeleteToken(t.ID) },
+		},
+		{
+			name: "inactive owner", target: me, status: 401, says: "user ann@example.com is not active",
+			change: func(w *world, p databrickstest.Person, _ databrickstest.Token) { w.SetActive(p.ID, false) },
+		},
+		{
+			name: "deleted owner", target: me, status: 401, says: "not active",
+			change: func(w *world, p databrickstest.Person, _ databrickstest.Token) { w.DeletePerson(p.ID) },
+		},
+		{
+			name: "on the account", status: 401, says: "not known",
+			target: func(w *world) string { return w.accountScimURL() },
+		},
+		{
+			name: "in another workspace", status: 401, says: "not known",
 			target: func(w *world) string {
 				return w.AddWorkspace("other").Host() + "/api/2.0/preview/scim/v2/Me"
-			}},
+			},
+		},
 		{name: "of no admin", target: tokens, status: 403, says: "user ann@example.com is not ADMIN"},
-		{name: "of an admin", target: tokens, status: 200,
-			change: func(w *world, p databrickstest.Person, _ databrickstest.Token) { w.Assign(p.ID, w.workspace, true) }},
+		{
+			name: "of an admin", target: tokens, status: 200,
+			change: func(w *world, p databrickstest.Person, _ databrickstest.Token) { w.Assign(p.ID, w.workspace, true) },
+		},
 		{name: "with another scope", spec: databrickstest.TokenSpec{Scopes: []string{"sql"}}, target: tokens, status: 403, says: "required scopes: authentication"},
 	}
 	for _, test := range tests {
