@@ -42,6 +42,10 @@ func eachSecret(r Rule, judge func(e *Estate, p *inventory.Principal, s *invento
 					continue
 				}
 				if m := judge(e, p, s); m != nil {
+					r := r
+					if m.command != "" {
+						r.Command = m.command
+					}
 					say(r.Finding(secretSubject(p, s), m.detail, e.principalOwner(p.ClientID), m.merge(e.secretValues(p, s)), m.evidence...))
 				}
 			}
@@ -130,12 +134,16 @@ func secretChecks() []check {
 			ID: "secret-no-expiry", Title: "OAuth secret without expiry", Severity: finding.High, Practice: Rotate,
 			What:   "An OAuth secret never expires.",
 			Why:    "If everything else fails, expiry is what ends a leaked secret. This one has none.",
-			Remedy: "Replace it by one that expires, then delete the OAuth secret <secret>.", Command: deleteSecret,
-		}, func(_ *Estate, _ *inventory.Principal, s *inventory.OAuthSecret) *match {
+			Remedy: "Rotate it, if it is the current one of a managed secret: the rotation issues secrets that expire. Otherwise register <client> for rotation, move what uses the OAuth secret <secret> over, and delete it.", Command: rotateSecret,
+		}, func(e *Estate, p *inventory.Principal, s *inventory.OAuthSecret) *match {
 			if !s.ExpiresAt.IsZero() {
 				return nil
 			}
-			return because("created", date(s.CreatedAt), "expires", "never")
+			m := because("created", date(s.CreatedAt), "expires", "never")
+			if len(e.managed[p.ClientID]) > 0 && !e.current[s.ID] && !e.predecessor[s.ID] {
+				m.command = deleteSecret
+			}
+			return m
 		}),
 		eachSecret(Rule{
 			ID: "secret-expiring", Title: "OAuth secret is about to expire", Severity: finding.High, Practice: Rotate,

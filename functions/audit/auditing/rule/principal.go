@@ -75,7 +75,7 @@ func principalChecks() []check {
 			What:    "A service principal is deactivated, and still has OAuth secrets, personal access tokens or federation policies.",
 			Why:     "They work again at the moment somebody activates the principal.",
 			Remedy:  "Delete the credentials of <client>, or the service principal, if nobody will need it again.",
-			Command: "DATABRICKS_HOST=<console> DATABRICKS_ACCOUNT_ID=<account> databricks account service-principals delete <principal>",
+			Command: "DATABRICKS_HOST=<console> DATABRICKS_ACCOUNT_ID=<account> databricks account service-principal-secrets list <principal>",
 		}, func(e *Estate, p *inventory.Principal, match func(int64, *match)) {
 			secrets, tokens := len(e.liveSecrets(p)), len(e.liveTokens(p))
 			locked := slices.ContainsFunc(e.managed[p.ClientID], func(m *inventory.Managed) bool { return m.LockedOut })
