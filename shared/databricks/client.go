@@ -26,7 +26,7 @@ const (
 	streamTimeout = 2 * time.Minute
 	// A retried call is tried for a minute at most: a sweep has other
 	// principals to look after, and the next sweep comes soon.
-	retryBudget   = time.Minute
+	retryBudget   = 2 * callTimeout
 	retryTries    = 5
 	retryFirst    = 500 * time.Millisecond
 	retryMost     = 8 * time.Second
@@ -65,6 +65,9 @@ type Client struct {
 	Transport http.RoundTripper
 	// Pace bounds how fast requests are sent, nil for not at all.
 	Pace Pace
+	// Patience is how long one call is tried, repetitions included, zero for a
+	// minute. One request gets at most half of it.
+	Patience time.Duration
 
 	mu   sync.Mutex
 	apis map[Host]*api
@@ -174,7 +177,7 @@ func (c *Client) call(ctx context.Context, host Host, r request, out any) error 
 	if r.once {
 		err = attempt()
 	} else {
-		err = retry(ctx, attempt)
+		err = retry(ctx, c.patience(), attempt)
 	}
 	if err != nil || out == nil {
 		return err
@@ -195,7 +198,7 @@ func (c *Client) send(ctx context.Context, a *api, host Host, r request, renew b
 	if err := c.wait(ctx, r.op, host); err != nil {
 		return nil, err
 	}
-	ctx, cancel := context.WithTimeout(ctx, callTimeout)
+	ctx, cancel := context.WithTimeout(ctx, c.patience()/2)
 	defer cancel()
 	token, err := a.token(ctx, c, host, renew)
 	if err != nil {
@@ -263,8 +266,15 @@ func Unsent(err error) bool {
 	return errors.As(err, &e) && e.unsent || errors.Is(err, ErrHost)
 }
 
+func (c *Client) patience() time.Duration {
+	if c.Patience > 0 {
+		return c.Patience
+	}
+	return retryBudget
+}
+
 // retry repeats an idempotent attempt while Databricks is busy or silent.
-func retry(ctx context.Context, attempt func() error) error {
+func retry(ctx context.Context, patience time.Duration, attempt func() error) error {
 	var last error
 	_, err := backoff.Retry(ctx, func() (struct{}, error) {
 		last = attempt()
@@ -284,7 +294,7 @@ func retry(ctx context.Context, attempt func() error) error {
 			MaxInterval:         retryMost,
 		}),
 		backoff.WithMaxTries(retryTries),
-		backoff.WithMaxElapsedTime(retryBudget),
+		backoff.WithMaxElapsedTime(patience),
 	)
 	if err != nil {
 		// What Databricks said last is of more use than that time ran out.

@@ -78,9 +78,7 @@ func (v scimValues) groups() []GroupRef {
 type memberReply struct {
 	principalReply
 	UserName     string     `json:"userName"`
-	Roles        scimValues `json:"roles"`
 	Entitlements scimValues `json:"entitlements"`
-	Groups       scimValues `json:"groups"`
 }
 
 func (r memberReply) decode() Member {

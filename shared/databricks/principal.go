@@ -1,10 +1,13 @@
 package databricks
 
 import (
+	"cmp"
 	"context"
 	"fmt"
+	"iter"
 	"net/http"
 	"net/url"
+	"slices"
 	"strconv"
 )
 
@@ -18,6 +21,10 @@ type ServicePrincipal struct {
 	// Active is false for a principal that was switched off: it keeps its
 	// permissions and cannot authenticate.
 	Active bool
+	// Admin tells that it administers the host: the account, by a role of its
+	// own, or the workspace. A role that comes by a group of the account does
+	// not show.
+	Admin bool
 }
 
 type principalReply struct {
@@ -25,13 +32,15 @@ type principalReply struct {
 	ApplicationID string `json:"applicationId"`
 	DisplayName   string `json:"displayName"`
 	// Absent is not the same as false.
-	Active *bool `json:"active"`
+	Active *bool      `json:"active"`
+	Roles  scimValues `json:"roles"`
+	Groups scimValues `json:"groups"`
 }
 
 func (r principalReply) decode() ServicePrincipal {
 	return ServicePrincipal{
 		ID: r.ID, ApplicationID: r.ApplicationID, DisplayName: r.DisplayName,
-		Active: r.Active == nil || *r.Active,
+		Active: r.Active == nil || *r.Active, Admin: isAdmin(r.Roles.values(), r.Groups.groups()),
 	}
 }
 
@@ -61,6 +70,76 @@ func (c *Client) FindPrincipal(ctx context.Context, host Host, applicationID str
 		}
 	}
 	return ServicePrincipal{}, &Error{Op: op, Host: host.URL, kind: ErrNotFound, Message: "no service principal has the client id " + applicationID}
+}
+
+// PrincipalsNamed returns every service principal with that display name,
+// which need not be unique.
+func (c *Client) PrincipalsNamed(ctx context.Context, host Host, name string) ([]ServicePrincipal, error) {
+	found, err := c.principals(ctx, host, "find the service principal", fmt.Sprintf("displayName eq %q", name))
+	if err != nil {
+		return nil, err
+	}
+	// A host may ignore the filter, or the case of a name.
+	return slices.DeleteFunc(found, func(p ServicePrincipal) bool { return p.DisplayName != name }), nil
+}
+
+// SetActive switches a service principal on or off. Off, it keeps its
+// permissions and cannot authenticate. The change is read back: an answer
+// alone does not prove that a principal is locked out.
+func (c *Client) SetActive(ctx context.Context, host Host, id string, active bool) error {
+	op := "switch the service principal off"
+	if active {
+		op = "switch the service principal on"
+	}
+	type value struct {
+		Value string `json:"value"`
+	}
+	type operation struct {
+		Op    string  `json:"op"`
+		Path  string  `json:"path"`
+		Value []value `json:"value"`
+	}
+	body := struct {
+		Schemas    []string    `json:"schemas"`
+		Operations []operation `json:"Operations"`
+	}{
+		[]string{"urn:ietf:params:scim:api:messages:2.0:PatchOp"},
+		[]operation{{"replace", "active", []value{{strconv.FormatBool(active)}}}},
+	}
+	err := c.call(ctx, host, request{op: op, method: http.MethodPatch, url: host.principalsURL() + "/" + url.PathEscape(id), body: body}, nil)
+	if err != nil {
+		return err
+	}
+	return retry(ctx, c.patience(), func() error {
+		now, err := c.Principal(ctx, host, id)
+		if err == nil && now.Active != active {
+			err = &Error{Op: op, Host: host.URL, kind: ErrUncertain, Message: fmt.Sprintf("it still reads active = %t", now.Active)}
+		}
+		return err
+	})
+}
+
+// OtherAdmin finds an active principal or person, other than the given
+// principal, that administers the host, and says who. It is empty if there is
+// none.
+func (c *Client) OtherAdmin(ctx context.Context, host Host, applicationID string) (string, error) {
+	for _, list := range []iter.Seq2[Member, error]{c.Users(ctx, host), c.ServicePrincipals(ctx, host)} {
+		for m, err := range list {
+			if err != nil {
+				return "", err
+			}
+			if m.Active && m.Name != applicationID && isAdmin(m.Roles, m.Groups) {
+				return cmp.Or(m.Name, m.DisplayName, m.ID), nil
+			}
+		}
+	}
+	return "", nil
+}
+
+// isAdmin goes by the role on an account's host and by the group on a
+// workspace's.
+func isAdmin(roles []string, groups []GroupRef) bool {
+	return slices.Contains(roles, RoleAccountAdmin) || slices.ContainsFunc(groups, func(g GroupRef) bool { return g.Name == "admins" })
 }
 
 // InactivePrincipals lists the service principals that are switched off, by

@@ -29,7 +29,7 @@ func stream[T any](ctx context.Context, c *Client, host Host, r request, list st
 		c.note(err)
 		return err
 	}
-	return retry(ctx, func() error {
+	return retry(ctx, c.patience(), func() error {
 		err := attempt(false)
 		var e *Error
 		if errors.As(err, &e) && e.Status == http.StatusUnauthorized && !e.unsent {

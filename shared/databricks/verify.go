@@ -29,11 +29,11 @@ func (c *Client) Verify(ctx context.Context, host Host, clientID string, clientS
 		Scopes:       scopes,
 		AuthStyle:    oauth2.AuthStyleInHeader,
 	}
-	return retry(ctx, func() error {
+	return retry(ctx, c.patience(), func() error {
 		if err := c.wait(ctx, op, host); err != nil {
 			return err
 		}
-		ctx, cancel := context.WithTimeout(ctx, callTimeout)
+		ctx, cancel := context.WithTimeout(ctx, c.patience()/2)
 		defer cancel()
 		_, err := cfg.Token(c.oauthContext(ctx))
 		if err != nil {

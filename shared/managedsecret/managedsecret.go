@@ -61,6 +61,8 @@ type Secret struct {
 	LastRotated, LastChanged time.Time
 	// Deleted tells that the secret is scheduled for deletion.
 	Deleted bool
+	// Hold is set if nothing may be issued for the secret.
+	Hold *Hold
 	// PrimaryRegion is set if this is a replica of a secret elsewhere, which
 	// cannot be written here.
 	PrimaryRegion string
@@ -93,6 +95,8 @@ type API interface {
 	GetSecretValue(context.Context, *secretsmanager.GetSecretValueInput, ...func(*secretsmanager.Options)) (*secretsmanager.GetSecretValueOutput, error)
 	BatchGetSecretValue(context.Context, *secretsmanager.BatchGetSecretValueInput, ...func(*secretsmanager.Options)) (*secretsmanager.BatchGetSecretValueOutput, error)
 	PutSecretValue(context.Context, *secretsmanager.PutSecretValueInput, ...func(*secretsmanager.Options)) (*secretsmanager.PutSecretValueOutput, error)
+	TagResource(context.Context, *secretsmanager.TagResourceInput, ...func(*secretsmanager.Options)) (*secretsmanager.TagResourceOutput, error)
+	UntagResource(context.Context, *secretsmanager.UntagResourceInput, ...func(*secretsmanager.Options)) (*secretsmanager.UntagResourceOutput, error)
 	UpdateSecretVersionStage(context.Context, *secretsmanager.UpdateSecretVersionStageInput, ...func(*secretsmanager.Options)) (*secretsmanager.UpdateSecretVersionStageOutput, error)
 }
 
@@ -120,7 +124,7 @@ func (s Store) List(ctx context.Context) iter.Seq2[Secret, error] {
 					ARN: aws.ToString(entry.ARN), Name: aws.ToString(entry.Name),
 					Managed: isManaged(entry.Tags), Labels: entry.SecretVersionsToStages,
 					LastRotated: aws.ToTime(entry.LastRotatedDate), LastChanged: aws.ToTime(entry.LastChangedDate),
-					Deleted: entry.DeletedDate != nil,
+					Deleted: entry.DeletedDate != nil, Hold: holdOf(entry.Tags),
 				}
 				if primary := aws.ToString(entry.PrimaryRegion); primary != "" && !inRegion(secret.ARN, primary) {
 					secret.PrimaryRegion = primary
@@ -145,7 +149,7 @@ func (s Store) Describe(ctx context.Context, id string) (Secret, error) {
 		ARN: aws.ToString(out.ARN), Name: aws.ToString(out.Name),
 		Managed: isManaged(out.Tags), Labels: out.VersionIdsToStages,
 		LastRotated: aws.ToTime(out.LastRotatedDate), LastChanged: aws.ToTime(out.LastChangedDate),
-		Deleted: out.DeletedDate != nil,
+		Deleted: out.DeletedDate != nil, Hold: holdOf(out.Tags),
 	}
 	if primary := aws.ToString(out.PrimaryRegion); primary != "" && !inRegion(secret.ARN, primary) {
 		secret.PrimaryRegion = primary

@@ -70,6 +70,9 @@ func (r *run) issue(ctx context.Context, o Observation, plan Issue, write manage
 	if err := r.verifyNew(ctx, host, next); err != nil {
 		return next, r.discard(ctx, o, created.ID, r.diagnose(ctx, host, next, err))
 	}
+	if err := r.checkHold(ctx, o); err != nil {
+		return next, r.discard(ctx, o, created.ID, err)
+	}
 	write.Value, err = next.Encode()
 	if err != nil {
 		return next, r.discard(ctx, o, created.ID, err)
@@ -232,7 +235,7 @@ func (r *run) discard(ctx context.Context, o Observation, id string, why error) 
 
 // retire deletes an OAuth secret that has been replaced.
 func (r *run) retire(ctx context.Context, o Observation, retirement Retirement) error {
-	if retirement.ID == o.Current.Credential.OAuthSecretID {
+	if retirement.ID == o.Current.Credential.OAuthSecretID && o.Secret.Hold == nil {
 		return fmt.Errorf("refusing to delete OAuth secret %s: it is the current credential", retirement.ID)
 	}
 	entry := r.entry(o, "retire", retirement.Why)
@@ -243,8 +246,8 @@ func (r *run) retire(ctx context.Context, o Observation, retirement Retirement) 
 }
 
 // clear takes AWSPENDING off a version that will never become current.
-func (r *run) clear(ctx context.Context, o Observation, versionID string) error {
-	entry := r.entry(o, "clear", "a rotation by Secrets Manager never finished")
+func (r *run) clear(ctx context.Context, o Observation, versionID, why string) error {
+	entry := r.entry(o, "clear", why)
 	entry.VersionID = versionID
 	return r.record(ctx, &entry, func() error {
 		return r.Store.MoveLabel(ctx, o.Secret.ARN, managedsecret.Pending, versionID, "")

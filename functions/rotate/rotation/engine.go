@@ -157,7 +157,7 @@ func (r *run) bring(ctx context.Context, s managedsecret.Secret, current Version
 		return out.planned(plan)
 	}
 	if plan.Clear != "" {
-		if err := r.clear(ctx, o, plan.Clear); err != nil {
+		if err := r.clear(ctx, o, plan.Clear, "a rotation by Secrets Manager never finished"); err != nil {
 			return out.fail(err)
 		}
 		out.Cleared = plan.Clear

@@ -116,13 +116,15 @@ const (
 	Recorded
 	// Predecessor is one that the current version names as replaced.
 	Predecessor
+	// Held is what is left of a managed secret that was revoked.
+	Held
 )
 
 // needsBudget tells whether a removal rests on a judgment that could be wrong
 // for a whole fleet at once. That a predecessor may go was decided, and its
 // successor proven, when the credential was replaced; as many of them go as
-// were rotated.
-func (k RetirementKind) needsBudget() bool { return k != Predecessor }
+// were rotated. What a person has revoked was decided by that person.
+func (k RetirementKind) needsBudget() bool { return k < Predecessor }
 
 // Issue is a credential that has to come.
 type Issue struct {
@@ -150,6 +152,8 @@ const (
 	Mismatch   BlockKind = "mismatch"
 	Scopes     BlockKind = "scopes unknown"
 	InProgress BlockKind = "in progress"
+	Revoked    BlockKind = "revoked"
+	LockedOut  BlockKind = "locked out"
 )
 
 // Plan is what one managed secret needs. Its parts are carried out in the
@@ -174,6 +178,9 @@ type Plan struct {
 // need anything, so that an idle one costs no call to Databricks.
 func Glance(now time.Time, p policy.Policy, s managedsecret.Secret, current Version) bool {
 	c := current.Credential
+	if s.Hold != nil {
+		return true
+	}
 	if !c.Issued() || c.OAuthSecretID == "" || c.IssuedAt.IsZero() || c.ExpiresAt.IsZero() {
 		return true
 	}
@@ -195,6 +202,9 @@ func Glance(now time.Time, p policy.Policy, s managedsecret.Secret, current Vers
 // MakePlan decides what a managed secret needs. It is a pure function: a run
 // that died at any point is, to the next one, just another observation.
 func MakePlan(p policy.Policy, o Observation) Plan {
+	if o.Secret.Hold != nil {
+		return heldPlan(o)
+	}
 	var plan Plan
 	c := o.Current.Credential
 

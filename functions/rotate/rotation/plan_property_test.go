@@ -23,6 +23,10 @@ func planProperties(t *rapid.T) {
 	if diff := cmp.Diff(plan, rotation.MakePlan(testPolicy, o), cmp.AllowUnexported(credential.Credential{})); diff != "" {
 		t.Fatalf("the plan is not a function of the observation:\n%s", diff)
 	}
+	if o.Secret.Hold != nil {
+		heldProperties(t, o, plan)
+		return
+	}
 	if len(plan.Needs) > 0 {
 		if plan.Issue != nil || plan.Block != nil || plan.Retire != nil || plan.Clear != "" {
 			t.Fatalf("an incomplete plan already decides: %+v", plan)
@@ -104,6 +108,20 @@ func planProperties(t *rapid.T) {
 	}
 }
 
+// heldProperties are of what was revoked: it is never healed, and a person's
+// own secret is never touched.
+func heldProperties(t *rapid.T, o rotation.Observation, plan rotation.Plan) {
+	if plan.Issue != nil || plan.Clear != "" || len(plan.Needs) > 0 || plan.Block == nil {
+		t.Fatalf("a held secret is not left alone: %+v", plan)
+	}
+	for _, r := range plan.Retire {
+		i := slices.IndexFunc(o.Listed, func(s databricks.OAuthSecret) bool { return s.ID == r.ID })
+		if i < 0 || !rotation.IsOurs(testARN, o.Listed[i]) || o.Now.Sub(o.Listed[i].CreateTime) < rotation.OrphanAge {
+			t.Fatalf("retires what it must not: %s", r.ID)
+		}
+	}
+}
+
 // drawObservation draws any observation, also such as no real run makes.
 func drawObservation(t *rapid.T) rotation.Observation {
 	ids := []string{"cur", "p1", "p2", "o1", "f1", "f2", "f3"}
@@ -161,6 +179,9 @@ func drawObservation(t *rapid.T) rotation.Observation {
 	o.Alone = rapid.Bool().Draw(t, "alone")
 	o.Withhold = rapid.Bool().Draw(t, "withhold")
 	c.ClientID = rapid.SampledFrom([]string{c.ClientID, exclusiveID, analystID}).Draw(t, "client id")
+	if rapid.IntRange(0, 7).Draw(t, "hold") == 1 {
+		held(rapid.SampledFrom([]managedsecret.HoldKind{managedsecret.Revoked, managedsecret.LockedOut}).Draw(t, "kind of hold"))(&o)
+	}
 	o.Inactive = rapid.Bool().Draw(t, "inactive")
 	if o.Tried = rapid.Bool().Draw(t, "tried"); o.Tried {
 		o.Authenticates = rapid.Bool().Draw(t, "authenticates")

@@ -145,6 +145,10 @@ func withhold(o *rotation.Observation) { o.Withhold = true }
 // seen no other managed secret of it.
 func exclusive(o *rotation.Observation) { o.Current.Credential.ClientID, o.Alone = exclusiveID, true }
 
+func held(kind managedsecret.HoldKind) func(*rotation.Observation) {
+	return func(o *rotation.Observation) { o.Secret.Hold = &managedsecret.Hold{Kind: kind, Since: ago(hour)} }
+}
+
 // decision is a plan without its prose.
 type decision struct {
 	Needs   []rotation.Need
@@ -209,6 +213,22 @@ func TestPlan(t *testing.T) {
 		{"about to expire", observed(5*day, func(o *rotation.Observation) { o.Listed[0].ExpireTime = testNow.Add(2*day - 1) }), decision{Issue: rotation.Expiring}},
 		{"just far enough from expiry", observed(5*day, func(o *rotation.Observation) { o.Listed[0].ExpireTime = testNow.Add(2 * day) }), decision{}},
 		{"never expires", observed(5*day, func(o *rotation.Observation) { o.Listed[0].ExpireTime = time.Time{} }), decision{}},
+
+		// Revoked or locked out: nothing is issued whatever the state.
+		{"revoked", observed(5*day, unlisted, held(managedsecret.Revoked)), decision{Block: rotation.Revoked}},
+		{"revoked and due", observed(40*day, unlisted, held(managedsecret.Revoked)), decision{Block: rotation.Revoked}},
+		{"revoked and dead", observed(5*day, unlisted, tried(false), principal(true), held(managedsecret.Revoked)), decision{Block: rotation.Revoked}},
+		{"revoked and asked for", observed(5*day, unlisted, force, held(managedsecret.Revoked)), decision{Block: rotation.Revoked}},
+		{"revoked before the first issue", observed(0, unissued, unlisted, principal(true), held(managedsecret.Revoked)), decision{Block: rotation.Revoked}},
+		{"locked out", observed(5*day, unlisted, held(managedsecret.LockedOut)), decision{Block: rotation.LockedOut}},
+		{"locked out and switched off", observed(40*day, unlisted, tried(false), principal(false), held(managedsecret.LockedOut)), decision{Block: rotation.LockedOut}},
+		{"locked out, during a rotation by protocol", observed(5*day, unlisted, pendingSince(token, hour), held(managedsecret.LockedOut)), decision{Block: rotation.LockedOut}},
+		{"revoked, and a run had one in hand", observed(5*day, unlisted, list(ours("o1", 30*time.Minute)), held(managedsecret.Revoked)), decision{Retire: []string{"o1"}, Block: rotation.Revoked}},
+		{"revoked, and what is ours lives on", observed(5*day, list(ours("p1", 6*day)), predecessor("p1", ago(5*day)), held(managedsecret.Revoked)), decision{Retire: []string{"cur", "p1"}, Block: rotation.Revoked}},
+		{"revoked by a read that may be stale", observed(30*time.Minute-1, held(managedsecret.Revoked)), decision{Block: rotation.Revoked}},
+		{"revoked, with what a person made", observed(5*day, unlisted, list(theirs("f1", day)), held(managedsecret.Revoked)), decision{Block: rotation.Revoked}},
+		{"revoked, and a person has put a credential there", observed(5*day, func(o *rotation.Observation) { o.Listed[0] = theirs("cur", day) }, held(managedsecret.Revoked)), decision{Block: rotation.Revoked}},
+		{"held by hand", observed(40*day, func(o *rotation.Observation) { o.Secret.Hold = &managedsecret.Hold{Kind: managedsecret.LockedOut} }), decision{Block: rotation.LockedOut}},
 
 		// First issue.
 		{"fresh: the principal is looked up first", observed(0, unissued, unlisted), needs(needPrincipal)},
@@ -426,6 +446,7 @@ func TestGlance(t *testing.T) {
 		"unidentified":                {observed(5*day, change(func(c *credential.Credential) { c.OAuthSecretID = "" })), true},
 		"unknown age":                 {observed(5*day, change(func(c *credential.Credential) { c.IssuedAt = time.Time{} })), true},
 		"unknown expiry":              {observed(5*day, change(func(c *credential.Credential) { c.ExpiresAt = time.Time{} })), true},
+		"held":                        {observed(5*day, held(managedsecret.Revoked)), true},
 		"pending":                     {observed(5*day, pendingSince("p", hour)), true},
 		"predecessor in grace":        {observed(5*day, predecessor("p", ago(day-1))), false},
 		"predecessor past grace":      {observed(5*day, predecessor("p", ago(day))), true},
@@ -448,6 +469,11 @@ func TestBlockMessages(t *testing.T) {
 		if !strings.Contains(full.Block.Message, part) {
 			t.Errorf("%q does not say %q", full.Block.Message, part)
 		}
+	}
+	out := rotation.MakePlan(testPolicy, observed(5*day, held(managedsecret.LockedOut)))
+	want := `it was locked out on 2026-03-01T11:00:00Z, so nothing is issued for it; when it may live again, invoke the revoke function with {"mode":"release","secret":"prod/etl","reason":"…"}, or take the tag databricks-rotation-hold off the secret`
+	if diff := cmp.Diff(want, out.Block.Message); diff != "" {
+		t.Error(diff)
 	}
 	inactive := rotation.MakePlan(testPolicy, observed(31*day, principal(false)))
 	if !strings.Contains(inactive.Block.Message, "11111111-1111-1111-1111-111111111111") || !strings.Contains(inactive.Block.Message, "activate it") {

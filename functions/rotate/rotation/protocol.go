@@ -54,6 +54,9 @@ func (e *Engine) RunStep(ctx context.Context, req StepRequest) error {
 	if current.ID == req.Token && req.Step != TestSecret {
 		return nil // finished by an earlier attempt
 	}
+	if s.Hold != nil && req.Step != TestSecret {
+		return fmt.Errorf("%s of %s: %w", req.Step, s.Name, &blockedError{*heldBlock(s)})
+	}
 	if err := steps[req.Step](ctx); err != nil {
 		return fmt.Errorf("%s of %s: %w; version %s was current and still authenticates if it did before", req.Step, s.Name, err, current.ID)
 	}

@@ -128,7 +128,8 @@ func TestCallCount(t *testing.T) {
 				w.sweep("") // retires the one before and rotates: the steady state
 				calls := w.calls()
 				for op, want := range map[string]int{
-					"PutSecretValue": n, "UpdateSecretVersionStage": 0, "GetSecretValue": 0, "DescribeSecret": 0,
+					"PutSecretValue": n, "UpdateSecretVersionStage": 0, "GetSecretValue": 0,
+					"DescribeSecret":      n, // whether the secret was revoked meanwhile
 					"BatchGetSecretValue": n / 20, "ListSecrets": 1,
 					databrickstest.OpAccountCreateSecret: n, databrickstest.OpAccountListSecrets: n * test.lists,
 					databrickstest.OpAccountDeleteSecret: n,

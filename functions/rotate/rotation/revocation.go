@@ -1,0 +1,115 @@
+package rotation
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"time"
+
+	"databricks-credential-rotation/shared/managedsecret"
+)
+
+// OrphanAge is how old an OAuth secret of ours that no version records must be
+// before no run can have it in hand any more.
+const OrphanAge = orphanAge
+
+// heldPlan is the plan for a secret that was revoked or locked out: nothing is
+// issued until somebody releases it, and every run says so.
+//
+// What a run had in hand while the hold was set, and what the revocation
+// failed to delete, goes. Only what carries our fingerprint: somebody may have
+// put a credential of their own there to mend things. Only what is older than
+// any stale read: the hold that was seen is then younger than the secret, so
+// that one issued just after a release is safe. And only for a hold as a
+// revocation writes it: whoever sets the tag by hand may want a pause.
+func heldPlan(o Observation) Plan {
+	var plan Plan
+	for _, s := range o.Listed {
+		if !o.Secret.Hold.Since.IsZero() && !s.Expired(o.Now) && isOurs(o.Secret.ARN, s) && o.Now.Sub(s.CreateTime) >= orphanAge {
+			plan.Retire = append(plan.Retire, Retirement{ID: s.ID, Why: "its managed secret is held since a revocation", Kind: Held})
+		}
+	}
+	plan.Block = heldBlock(o.Secret)
+	return plan
+}
+
+func heldBlock(s managedsecret.Secret) *Block {
+	kind, what := Revoked, "its credential was revoked"
+	if s.Hold.Kind == managedsecret.LockedOut {
+		kind, what = LockedOut, "it was locked out"
+	}
+	since := ""
+	if !s.Hold.Since.IsZero() {
+		since = " on " + s.Hold.Since.UTC().Format(time.RFC3339)
+	}
+	return &Block{kind, fmt.Sprintf(
+		`%s%s, so nothing is issued for it; when it may live again, invoke the revoke function with {"mode":"release","secret":%q,"reason":"…"}, or take the tag %s off the secret`,
+		what, since, s.Name, managedsecret.HoldKey)}
+}
+
+// checkHold looks whether the secret has been revoked since it was read. A
+// revocation sets its hold before it lists what to delete. So an OAuth secret
+// that was created before this look is either in that list, or the hold is
+// seen here.
+func (r *run) checkHold(ctx context.Context, o Observation) error {
+	s, err := r.Store.Describe(ctx, o.Secret.ARN)
+	if err != nil {
+		return fmt.Errorf("whether the secret was revoked meanwhile cannot be told: %w", err)
+	}
+	if s.Hold != nil {
+		return &blockedError{*heldBlock(s)}
+	}
+	return nil
+}
+
+// Replace issues a new credential for one managed secret whatever the age of
+// the current one, and makes it current, as every door does: proven first, by
+// one write. It does not wait for a rotation by Secrets Manager that is under
+// way; that one is given up. If the principal has no room, sacrifice says
+// which of its OAuth secrets may go for it, the first that is live.
+//
+// The predecessor is left to the caller.
+func (e *Engine) Replace(ctx context.Context, door, id string, sacrifice []string) (Outcome, error) {
+	r, err := e.newRun(ctx, door)
+	if err != nil {
+		return Outcome{}, err
+	}
+	r.removals = allowed // of one principal
+	s, current, err := r.read(ctx, id)
+	if err != nil {
+		return Outcome{Secret: s.Name}, err
+	}
+	if pending, busy := pendingVersion(s, current.ID); busy {
+		if err := r.clear(ctx, Observation{Secret: s, Current: current}, pending, "a revocation does not wait for the rotation by Secrets Manager"); err != nil {
+			return newOutcome(s, current), err
+		}
+		delete(s.Labels, pending)
+	}
+	out := r.bring(ctx, s, current, true)
+	for _, victim := range sacrifice {
+		if out.Block == nil || out.Block.Kind != Full {
+			break
+		}
+		if victim == current.Credential.OAuthSecretID {
+			continue
+		}
+		o := Observation{Secret: s, Current: current}
+		if o.Current.Credential.ServicePrincipalID == "" {
+			principal, err := r.Databricks.FindPrincipal(ctx, hostOf(current.Credential), current.Credential.ClientID)
+			if err != nil {
+				return out, err
+			}
+			o.Principal = &principal
+		}
+		if err := r.retire(ctx, o, Retirement{ID: victim, Why: "it makes room for the new credential", Kind: Predecessor}); err != nil {
+			return out, err
+		}
+		retired := append(slices.Clone(out.Retired), victim)
+		out = r.bring(ctx, s, current, true)
+		out.Retired = append(retired, out.Retired...)
+	}
+	if out.Err == nil && out.Block != nil {
+		return out, &blockedError{*out.Block}
+	}
+	return out, out.Err
+}
