@@ -10,6 +10,9 @@ import (
 	"testing"
 	"time"
 
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/service/secretsmanager"
+	"github.com/aws/aws-sdk-go-v2/service/secretsmanager/types"
 	"github.com/google/go-cmp/cmp"
 
 	"databricks-credential-rotation/functions/rotate/rotation"
@@ -224,6 +227,38 @@ func TestRollbackToOldVersion(t *testing.T) {
 			t.Errorf("AWSCURRENT has not moved, or %d OAuth secrets are live", len(w.ids(m)))
 		}
 	})
+}
+
+// Invariant 1: what a labelled version records is not known while it cannot be
+// read, and what nobody is known to have is not therefore an orphan.
+func TestLabelledVersionCannotBeRead(t *testing.T) {
+	inWorld(t, func(w *world) {
+		m := w.register(estatetest.Registration{Name: "etl"})
+		time.Sleep(w.policy.Interval)
+		w.sweep("")
+		w.moveCurrentBack(m) // only AWSPREVIOUS records the newest OAuth secret
+		time.Sleep(time.Hour)
+		previous, _ := w.AWS.Labelled(m.Name, managedsecret.Previous)
+		w.engine.Store.API = unreadable{w.SecretsManager("rotate"), previous.ID}
+		ids := w.ids(m)
+		w.sweep("reading version " + previous.ID)
+		if diff := cmp.Diff(ids, w.ids(m)); diff != "" {
+			t.Errorf("OAuth secrets (-want +got):\n%s", diff)
+		}
+	})
+}
+
+// unreadable is Secrets Manager that lists a version and does not find it.
+type unreadable struct {
+	managedsecret.API
+	version string
+}
+
+func (u unreadable) GetSecretValue(ctx context.Context, in *secretsmanager.GetSecretValueInput, opts ...func(*secretsmanager.Options)) (*secretsmanager.GetSecretValueOutput, error) {
+	if aws.ToString(in.VersionId) == u.version {
+		return nil, &types.ResourceNotFoundException{Message: aws.String("Secrets Manager can't find the specified secret value for VersionId.")}
+	}
+	return u.API.GetSecretValue(ctx, in, opts...)
 }
 
 // Losing the race for a version is no fault; not being able to clean up after
