@@ -157,7 +157,8 @@ func TestBadPolicyStopsTheRun(t *testing.T) {
 		w.policy.Interval = 0
 		for _, event := range []string{`{"action":"sweep"}`, `{"action":"rotate","secrets":["etl"],"force":true}`} {
 			_, err := w.invoke(w.t.Context(), []byte(event))
-			w.checkErr(err, "rotation interval 0s must be positive\ngrace period -1ns must be positive")
+			w.checkErr(err, "rotation interval 0s must be positive")
+			w.checkErr(err, "grace period -1ns must be positive")
 			w.checkErr(err, "nothing was changed")
 		}
 		w.checkErr(w.step(m, "createSecret"), "policy: ")
