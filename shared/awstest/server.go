@@ -1,5 +1,6 @@
-// Package awstest is an AWS account in memory: Secrets Manager, STS, SQS, SNS
-// and S3 by their wire protocols, under the real SDKs, the AWS CLI and boto3.
+// Package awstest is an AWS account in memory: Secrets Manager, STS, SQS, SNS,
+// S3 and Security Hub by their wire protocols, under the real SDKs, the AWS CLI
+// and boto3.
 //
 // It is small and strict. Only what the product calls is there, and what is
 // there refuses what AWS refuses: an operation or a request field that the
@@ -76,6 +77,9 @@ type Server struct {
 	queues       map[string]*queue // by name
 	topics       map[string]*topic // by ARN
 	bucketServer bucketServer
+
+	security         map[string]SecurityFinding // by id
+	securityDisabled bool
 }
 
 // New returns a server with nothing in it.
@@ -105,7 +109,7 @@ func New(cfg Config) *Server {
 }
 
 // Faults is the injector that every request passes. Calls carry the service
-// ("secretsmanager", "sts", "sqs", "sns", "s3"), the API's name of the
+// ("secretsmanager", "sts", "sqs", "sns", "s3", "securityhub"), the API's name of the
 // operation, the role's ARN as Caller, and as Target the secret's name (also
 // when the request named it by ARN), the queue's or topic's name, or
 // bucket/key. A batch read of several secrets has no target.
@@ -206,6 +210,8 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		writeJSONFailure(w, jsonVersion11, fail(http.StatusBadRequest, "UnknownOperationException", "no such service: %s", target))
 	case strings.HasPrefix(r.Header.Get("Content-Type"), "application/x-www-form-urlencoded"):
 		s.serveQuery(w, r)
+	case isSecurityHub(r):
+		s.serveSecurityHub(w, r)
 	default:
 		s.serveS3(w, r)
 	}
