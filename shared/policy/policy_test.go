@@ -1,6 +1,7 @@
 package policy_test
 
 import (
+	"errors"
 	"math"
 	"strings"
 	"testing"
@@ -50,14 +51,19 @@ func TestValidate(t *testing.T) {
 		"over the maximum":        {policy.Policy{Interval: day, Grace: day, Lifetime: 731 * day}, []string{"730 days"}},
 		"no grace":                {policy.Policy{Interval: day, Lifetime: 90 * day}, []string{"grace period"}},
 		"interval without end":    {policy.Policy{Interval: math.MaxInt64, Grace: day, Lifetime: 90 * day}, []string{"must exceed rotation interval"}},
-		"grace without end":       {policy.Policy{Interval: day, Grace: math.MaxInt64, Lifetime: 90 * day}, []string{"must exceed rotation interval"}},
+		"grace without end":       {policy.Policy{Interval: day, Grace: math.MaxInt64, Lifetime: 90 * day}, []string{"must be at most 2 rotation intervals", "must exceed rotation interval"}},
+		"grace of two intervals":  {policy.Policy{Interval: 12 * time.Hour, Grace: day, Lifetime: 90 * day}, nil},
+		"grace of more intervals": {policy.Policy{Interval: 11 * time.Hour, Grace: day, Lifetime: 90 * day}, []string{"grace period 1d must be at most 2 rotation intervals of 11h"}},
 		"both without end":        {policy.Policy{Interval: math.MaxInt64, Grace: math.MaxInt64, Lifetime: 90 * day}, []string{"must exceed rotation interval"}},
 	}
 	for name, test := range tests {
 		t.Run(name, func(t *testing.T) {
 			var faults []string
-			if err := test.policy.Validate(); err != nil {
-				faults = strings.Split(strings.TrimPrefix(err.Error(), "invalid, with 3 faults:\n"), "\n")
+			var invalid *policy.InvalidError
+			if errors.As(test.policy.Validate(), &invalid) {
+				for _, f := range invalid.Faults {
+					faults = append(faults, f.Message)
+				}
 			}
 			if len(faults) != len(test.want) {
 				t.Fatalf("faults %q, want %q", faults, test.want)

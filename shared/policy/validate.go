@@ -10,6 +10,11 @@ import (
 // period, it is rotated whatever its age.
 const ExpiryMargin = 1 * day
 
+// maxOverlap is how many intervals a grace period may be long. Just before a
+// rotation there are then the current credential, two predecessors, and a third
+// that the next sweep retires; the successor takes the last place.
+const maxOverlap = 2
+
 // minUnused is the least that may count as unused: Databricks knows a token's
 // last use to the day, and updates it late.
 const minUnused = 2 * day
@@ -44,6 +49,10 @@ func (p Policy) checkRotation(fault faultFunc) {
 	}
 	if p.Grace <= 0 {
 		fault([]string{"rotation.grace"}, "grace period %s must be positive", FormatDuration(p.Grace))
+	}
+	if p.Interval > 0 && p.Grace/maxOverlap > p.Interval {
+		fault([]string{"rotation"}, "grace period %s must be at most %d rotation intervals of %s, or the predecessors that it keeps alive fill a principal's %d places",
+			FormatDuration(p.Grace), maxOverlap, FormatDuration(p.Interval), databricks.MaxSecrets)
 	}
 	switch {
 	case p.Lifetime%day != 0 || p.Lifetime < 2*day:
