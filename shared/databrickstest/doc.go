@@ -92,6 +92,8 @@
 //     loopback the deployment name is the host and port.
 //   - Lists of apps and federation policies have pages as those of secrets.
 //     Grants are paged when max_results is given, in pages that are shorter.
+//   - Every privilege is inherited by all that is below, a securable's grants are
+//     read by a workspace's admin, and all securables are in one metastore.
 //   - A federation policy of the account lets nobody in.
 //   - A statement takes two looks to finish and no time; wait_timeout waits for
 //     nothing. Every column is a STRING. A parameter that is used and not given

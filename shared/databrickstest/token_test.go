@@ -375,3 +375,36 @@ func TestTokenStaleReads(t *testing.T) {
 		t.Errorf("the caller is %q", got[len(got)-1].Caller)
 	}
 }
+
+// A lost reply to a delete leaves the token gone and the caller in doubt, and
+// a throttle leaves it there.
+func TestTokenFaults(t *testing.T) {
+	w := newWorld(t, databrickstest.Config{})
+	first := w.personalToken(w.app.ID, databrickstest.TokenSpec{})
+	second := w.personalToken(w.app.ID, databrickstest.TokenSpec{})
+	target := w.workspace.Host() + "/api/2.0/token-management/tokens/"
+	w.asManager()
+	w.Faults().Add(faulttest.Fault{Op: databrickstest.OpDeleteToken, Target: first.ID, Kind: faulttest.ReplyLost})
+	if got := w.api(http.MethodDelete, target+second.ID, w.asManager(), ""); got.status != 200 {
+		t.Errorf("delete of another: %+v", got)
+	}
+	if got := w.api(http.MethodDelete, target+first.ID, w.asManager(), ""); got.err == nil {
+		t.Errorf("delete: %+v, want a lost reply", got)
+	}
+	if got := w.api(http.MethodDelete, target+first.ID, w.asManager(), ""); got.status != 404 {
+		t.Errorf("delete again: %+v", got)
+	}
+	w.RateLimitCreates(1)
+	create := func() int {
+		return w.api(http.MethodPost, w.workspace.Host()+"/api/2.0/token/create", w.asManager(), `{}`).status
+	}
+	if first, second := create(), create(); first != 200 || second != 429 {
+		t.Errorf("creates: %d, %d, want 200, 429", first, second)
+	}
+	w.RateLimitCreates(0)
+	w.RateLimit(1)
+	list := func() answer { return w.api(http.MethodGet, strings.TrimSuffix(target, "/"), w.asManager(), "") }
+	if first, second := list(), list(); first.status != 200 || second.status != 429 || second.header.Get("Retry-After") != "1" {
+		t.Errorf("lists: %+v, %+v, want 200, 429", first, second)
+	}
+}
