@@ -25,8 +25,6 @@ const (
 	aclChange      purpose = "acl_change"
 )
 
-var purposes = []purpose{authentication, tokenLogin, tokenCreation, secretCreation, adminGrant, groupGrant, aclChange}
-
 // actionNames are the names of the log, as data/actions.json has them.
 type actionNames struct {
 	About       string   `json:"about"`

@@ -217,6 +217,9 @@ func decode[T any](table databricks.Table, columns string, read func(*row) T) ([
 	}
 	all := make([]T, 0, len(table.Rows))
 	for _, values := range table.Rows {
+		if len(values) != len(want) {
+			return nil, fmt.Errorf("a row of the reply has %d values for %d columns", len(values), len(want))
+		}
 		r := &row{values: values}
 		v := read(r)
 		if r.err != nil {
