@@ -14,6 +14,7 @@ ACTIONLINT_VERSION := v1.7.12
 GREMLINS_VERSION := v0.6.0
 CFN_LINT_VERSION := 1.51.0
 MOTO_VERSION := 5.2.1
+PYSPARK_VERSION := 4.0.1
 SAM_VERSION := 1.161.1
 
 BIN := $(CURDIR)/.bin
@@ -27,6 +28,7 @@ ACTIONLINT := $(BIN)/actionlint-$(ACTIONLINT_VERSION)
 GREMLINS := $(BIN)/gremlins-$(GREMLINS_VERSION)
 CFN_LINT := $(VENV)/cfn-lint-$(CFN_LINT_VERSION)
 MOTO := $(VENV)/moto-$(MOTO_VERSION)
+PYSPARK := $(VENV)/pyspark-$(PYSPARK_VERSION)
 SAM := $(VENV)/aws-sam-cli-$(SAM_VERSION)
 
 FUNCTIONS := rotate audit revoke
@@ -101,7 +103,7 @@ sabotage: ## Break the rotation on purpose, and see that the tests notice
 	@go run ./infra/sabotage
 
 .PHONY: check
-check: modules format vet lint template workflows sam conformance sabotage ## Run everything that the gate needs, apart from the tests
+check: modules format vet lint template workflows sam conformance sql-check sabotage ## Run everything that the gate needs, apart from the tests
 
 .PHONY: build
 build: ## Build the functions for Lambda into dist/
@@ -177,6 +179,22 @@ conformance: ## Run the Secrets Manager conformance suite on moto
 		echo "moto $(MOTO_VERSION): $$(grep -c '^    --- PASS' <<<"$$out") rules hold, or differ as the suite lists"; \
 	fi
 
+# The audit's statements are answered in memory in `go test ./...`; here the
+# dialect's own engine answers them, over the same ten thousand events. Spark
+# leaves files where it runs.
+.PHONY: sql-check
+sql-check: ## Run the audit's SQL on Spark, and compare it with the simulator
+	@if ! java -version >/dev/null 2>&1; then \
+		$(call skip,sql-check,Spark needs Java 17 or later); \
+	elif ! $(MAKE) -s $(PYSPARK) 2>/dev/null; then \
+		$(call skip,sql-check,make $(PYSPARK) fails); \
+	else \
+		dir=$$(mktemp -d); trap 'rm -rf $$dir' EXIT; \
+		go run ./infra/sqlcheck -dir $$dir; \
+		(cd $$dir && $(VENV)/bin/python $(CURDIR)/infra/sqlcheck/spark.py $$dir $(CURDIR)/functions/audit/auditing/usage/sql 2>$$dir/log) \
+			|| { cat $$dir/log; exit 1; }; \
+	fi
+
 .PHONY: clean
 clean: ## Remove what was built; the tools in .bin stay
 	@rm -rf dist .aws-sam
@@ -211,6 +229,11 @@ $(CFN_LINT): | $(VENV)/bin/python
 $(MOTO): | $(VENV)/bin/python
 	@echo "installing moto $(MOTO_VERSION)"
 	@$(PIP) 'moto[server]==$(MOTO_VERSION)'
+	@touch $@
+
+$(PYSPARK): | $(VENV)/bin/python
+	@echo "installing PySpark $(PYSPARK_VERSION), about 450 MB"
+	@$(PIP) pyspark==$(PYSPARK_VERSION)
 	@touch $@
 
 $(SAM): | $(VENV)/bin/python
