@@ -221,7 +221,7 @@ func (r *run) readTokens(ctx context.Context, p *place) {
 		r.inv.Tokens = append(r.inv.Tokens, inventory.Token{
 			ID: t.ID, Workspace: p.id, Comment: t.Comment, OwnerID: r.strs.text(t.OwnerID), CreatedBy: r.strs.text(t.CreatedBy),
 			CreatedAt: t.CreateTime, ExpiresAt: t.ExpireTime, LastUsedAt: t.LastUsed,
-			Scopes: r.strs.list(t.Scopes), Autoscope: r.strs.text(t.Autoscope), Inferred: r.strs.list(inferred(t)),
+			Scopes: r.strs.list(t.Scopes), Autoscope: r.strs.text(t.Autoscope), Inferred: r.strs.list(Inferred(t)),
 		})
 	}
 }
@@ -230,9 +230,9 @@ func (r *run) readTokens(ctx context.Context, p *place) {
 // show those for a while.
 func ended(expires, now time.Time) bool { return !expires.IsZero() && !now.Before(expires) }
 
-// inferred are the scopes that a token was seen to need, lately or before
+// Inferred are the scopes that a token was seen to need, lately or before
 // Databricks began to watch it.
-func inferred(t databricks.Token) []string {
+func Inferred(t databricks.Token) []string {
 	all := slices.Concat(t.Inferred, t.Backfilled)
 	slices.Sort(all)
 	return slices.Compact(all)

@@ -40,8 +40,8 @@ type Run struct {
 	Estate Estate
 	Trail  trail.Trail
 	Policy policy.Policy
-	// Door is the way the audit came in.
-	Door string
+	// Door is the way the audit came in, RequestedBy who asked for it.
+	Door, RequestedBy string
 	// Now tells the time, nil for [time.Now].
 	Now func() time.Time
 	// Reserve is the part of the deadline that is left for publishing.
@@ -124,7 +124,7 @@ func (r Run) one(ctx context.Context, item Item) (Result, string, error) {
 		return keep, why, nil
 	}
 	entry := trail.Entry{
-		Phase: trail.Before, Action: "prune", Why: item.Why, Door: r.Door, ClientID: item.Subject.ClientID, Host: r.Estate.Host(item.Subject),
+		Phase: trail.Before, Action: "prune", Why: item.Why, Door: r.Door, RequestedBy: r.RequestedBy, ClientID: item.Subject.ClientID, Host: r.Estate.Host(item.Subject),
 	}
 	if item.Subject.Kind == finding.Token {
 		entry.TokenID = item.Subject.ID

@@ -173,9 +173,9 @@ func (e *Estate) workspaceName(id int64) string {
 
 func (e *Estate) live(expires time.Time) bool { return expires.IsZero() || expires.After(e.now) }
 
-// principalOwner is who answers for a service principal: the policy says, or
-// whoever may make credentials for it.
-func (e *Estate) principalOwner(clientID string) string {
+// Owner is who answers for a service principal: the policy says, or whoever
+// may make credentials for it.
+func (e *Estate) Owner(clientID string) string {
 	if p, ok := e.Policy.Principal(clientID); ok && p.Owner != "" {
 		return p.Owner
 	}

@@ -24,7 +24,7 @@ func eachFederation(r Rule, judge func(e *Estate, p *inventory.Principal, f *inv
 				// A policy's id is unique within its principal.
 				s.ID, s.ClientID = p.ID+"/"+f.ID, p.ClientID
 				v["policy"] = Path{"accounts", e.AccountID, "servicePrincipals", p.ID, "federationPolicies", f.ID}
-				owner = e.principalOwner(p.ClientID)
+				owner = e.Owner(p.ClientID)
 			} else {
 				v["policy"] = Path{"accounts", e.AccountID, "federationPolicies", f.ID}
 			}

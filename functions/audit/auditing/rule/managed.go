@@ -11,7 +11,7 @@ func eachManaged(r Rule, judge func(e *Estate, m *inventory.Managed) *match) che
 			m := &e.Managed[i]
 			if found := judge(e, m); found != nil {
 				say(r.Finding(finding.Subject{Kind: finding.ManagedSecret, ID: m.ARN, Name: m.Name, ClientID: m.ClientID}, found.detail,
-					e.principalOwner(m.ClientID), found.merge(Values{"name": m.Name, "client": m.ClientID, "function": e.Place.RotateFunction}), found.evidence...))
+					e.Owner(m.ClientID), found.merge(Values{"name": m.Name, "client": m.ClientID, "function": e.Place.RotateFunction}), found.evidence...))
 			}
 		}
 	}}

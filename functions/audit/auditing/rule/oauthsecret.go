@@ -46,7 +46,7 @@ func eachSecret(r Rule, judge func(e *Estate, p *inventory.Principal, s *invento
 					if m.command != "" {
 						r.Command = m.command
 					}
-					say(r.Finding(secretSubject(p, s), m.detail, e.principalOwner(p.ClientID), m.merge(e.secretValues(p, s)), m.evidence...))
+					say(r.Finding(secretSubject(p, s), m.detail, e.Owner(p.ClientID), m.merge(e.secretValues(p, s)), m.evidence...))
 				}
 			}
 		}
@@ -276,7 +276,7 @@ func secretChecks() []check {
 			for i := range e.Principals {
 				p := &e.Principals[i]
 				if n := len(e.liveSecrets(p)); n >= databricks.MaxSecrets {
-					say(r.Finding(principalSubject(p, 0), "", e.principalOwner(p.ClientID), e.principalValues(p), finding.Evidence{Name: "OAuth secrets", Value: number(int64(n))}))
+					say(r.Finding(principalSubject(p, 0), "", e.Owner(p.ClientID), e.principalValues(p), finding.Evidence{Name: "OAuth secrets", Value: number(int64(n))}))
 				}
 			}
 		}},

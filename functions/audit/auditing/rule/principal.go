@@ -27,7 +27,7 @@ func eachPrincipal(r Rule, judge func(e *Estate, p *inventory.Principal, match f
 				if m.command != "" {
 					r.Command = m.command
 				}
-				say(r.Finding(principalSubject(p, workspace), m.detail, e.principalOwner(p.ClientID), m.merge(v), m.evidence...))
+				say(r.Finding(principalSubject(p, workspace), m.detail, e.Owner(p.ClientID), m.merge(v), m.evidence...))
 			})
 		}
 	}}

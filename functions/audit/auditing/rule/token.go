@@ -45,7 +45,7 @@ func tokenSubject(t *inventory.Token) finding.Subject {
 
 func (e *Estate) tokenOwner(t *inventory.Token) string {
 	if t.Automation {
-		return e.principalOwner(t.Owner)
+		return e.Owner(t.Owner)
 	}
 	return t.Owner
 }
