@@ -169,3 +169,20 @@ func TestSDKExchangesToken(t *testing.T) {
 		}
 	})
 }
+
+// A policy may look for the subject in a claim of its own.
+func TestSubjectClaim(t *testing.T) {
+	w := newWorld(t, databrickstest.Config{})
+	ci := newIssuer(t, "https://ci.example.com")
+	w.AddFederationPolicy(w.admin.ID, databrickstest.FederationPolicy{Issuer: ci.url, Subject: "deploy", SubjectClaim: "jti", JWKS: ci.keys})
+	claims := jwt.Claims{Issuer: ci.url, Audience: jwt.Audience{w.AccountID()}, Expiry: jwt.NewNumericDate(w.clock.now.Add(time.Minute))}
+	for _, test := range []struct {
+		subject, id string
+		status      int
+	}{{"x", "deploy", 200}, {"deploy", "x", 400}, {"deploy", "", 400}} {
+		claims.Subject, claims.ID = test.subject, test.id
+		if got := w.form(w.accountTokenURL(), exchange(w.admin.ApplicationID, ci.sign(claims))); got.status != test.status {
+			t.Errorf("sub %q, jti %q: %+v, want %d", test.subject, test.id, got, test.status)
+		}
+	}
+}

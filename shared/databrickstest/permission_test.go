@@ -105,6 +105,15 @@ func TestSDKReadsGrants(t *testing.T) {
 				t.Errorf("max_results %d: %d pages (-want +got):\n%s", most, pages, diff)
 			}
 		}
+		for _, request := range []catalog.GetGrantRequest{{MaxResults: 149}, {MaxResults: -1}} {
+			request.SecurableType, request.FullName = "schema", "main.raw"
+			if got, err := api.Get(t.Context(), request); !errors.Is(err, apierr.ErrInvalidParameterValue) {
+				t.Errorf("max_results %d: %+v, %v", request.MaxResults, got, err)
+			}
+		}
+		if got, err := api.Get(t.Context(), catalog.GetGrantRequest{SecurableType: "schema", FullName: "main"}); !errors.Is(err, apierr.ErrNotFound) {
+			t.Errorf("no such schema: %+v, %v", got, err)
+		}
 		if got, _ := get(catalog.GetGrantRequest{Principal: "etl"}); len(got) != 1 || got[0] != want[1] {
 			t.Errorf("of one: %v", got)
 		}

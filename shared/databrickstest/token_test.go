@@ -408,3 +408,51 @@ func TestTokenFaults(t *testing.T) {
 		t.Errorf("lists: %+v, %+v, want 200, 429", first, second)
 	}
 }
+
+// What a test may do to a token, as time and Databricks would.
+func TestTokenLife(t *testing.T) {
+	w := newWorld(t, databrickstest.Config{})
+	token := w.personalToken(w.app.ID, databrickstest.TokenSpec{Autoscope: databrickstest.AutoscopeRunning})
+	at := time.Date(2027, 2, 3, 23, 59, 0, 0, time.UTC)
+	now := func() databrickstest.Token {
+		t.Helper()
+		got, ok := w.Token(token.ID)
+		if !ok {
+			t.Fatal("the token is gone")
+		}
+		return got
+	}
+	w.UseToken(token.ID, at, "sql")
+	w.UseToken(token.ID, at, "jobs")
+	w.UseToken(token.ID, at, "sql")
+	if got := now(); !got.LastUsed.Equal(at.Truncate(24*time.Hour)) || !slices.Equal(got.Inferred, []string{"sql", "jobs"}) {
+		t.Errorf("used: %v, %q", got.LastUsed, got.Inferred)
+	}
+	w.SetAutoscope(token.ID, databrickstest.AutoscopeCompleted)
+	w.UseToken(token.ID, at, "files")
+	if got := now(); got.Autoscope != databrickstest.AutoscopeCompleted || !slices.Equal(got.Inferred, []string{"sql", "jobs"}) {
+		t.Errorf("no longer watched: %s, %q", got.Autoscope, got.Inferred)
+	}
+	w.UseToken("x", at, "sql")
+	w.SetAutoscope("x", databrickstest.AutoscopeRunning)
+	w.DeleteToken("x")
+	if n := len(w.Tokens(w.workspace)); n != 1 {
+		t.Errorf("%d tokens", n)
+	}
+	if _, err := w.AddToken(w.workspace, 1, databrickstest.TokenSpec{}); err == nil {
+		t.Error("nobody has a token")
+	}
+	w.clock.advance(databrickstest.MaxLifetime)
+	if _, ok := w.Token(token.ID); ok || len(w.Tokens(w.workspace)) != 0 {
+		t.Error("an expired token is there")
+	}
+	w.mgrSecret = w.secret(w.manager, databrickstest.SecretSpec{})
+	target := w.workspace.Host() + "/api/2.0/token-management/tokens/" + token.ID
+	if got := w.api(http.MethodGet, target, w.asManager(), ""); got.status != 404 {
+		t.Errorf("get of an expired token: %+v", got)
+	}
+	w.ListExpired(true)
+	if got := w.api(http.MethodGet, target, w.asManager(), ""); got.status != 200 {
+		t.Errorf("get of an expired token while they are listed: %+v", got)
+	}
+}
