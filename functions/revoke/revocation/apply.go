@@ -1,0 +1,376 @@
+package revocation
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+
+	"databricks-credential-rotation/shared/credential"
+	"databricks-credential-rotation/shared/databricks"
+	"databricks-credential-rotation/shared/managedsecret"
+	"databricks-credential-rotation/shared/trail"
+)
+
+// rounds bounds how often a revocation looks again and finds more to do: what
+// another run had in hand while it looked first.
+const rounds = 3
+
+func errTrail(err error) error {
+	return fmt.Errorf("the trail cannot be written, so nothing is changed: %w", err)
+}
+
+func errTrailAfter(err error) error {
+	return fmt.Errorf("the change was made, and the trail could not be told: %w", err)
+}
+
+// revokeSecrets revokes OAuth secrets of one service principal.
+func (i *invocation) revokeSecrets(ctx context.Context) error {
+	t, err := i.resolve(ctx)
+	if err != nil {
+		return err
+	}
+	s := &situation{req: i.req, target: t}
+	if err := i.look(ctx, s); err != nil {
+		// A principal can be locked out without knowing what it has.
+		if i.req.Mode != Lockout || t.id == "" {
+			return refusal("%w", err)
+		}
+		i.fail("what the principal has could not be listed: %v", err)
+	}
+	steps, err := s.plan()
+	if err != nil {
+		return err
+	}
+	if err := i.protect(ctx, t, steps); err != nil {
+		return err
+	}
+	i.reply.Principal = &Principal{ClientID: t.clientID, ID: t.id, Name: t.name, Host: t.host.URL}
+	for _, m := range t.secrets {
+		i.reply.Secrets = append(i.reply.Secrets, m.secret.Name)
+	}
+	before := s.sort()
+	for _, l := range before {
+		i.reply.Before = append(i.reply.Before, s.describe(l))
+	}
+	if i.req.DryRun {
+		for _, p := range steps {
+			i.reply.Steps = append(i.reply.Steps, Step{Action: p.action, What: p.what(t), Why: p.why, Outcome: Planned})
+		}
+		i.reply.Next = []string{"send the request again without dry_run"}
+		return nil
+	}
+	whole := i.entry(t, "revocation")
+	whole.Phase = trail.Before
+	if err := i.Trail.Record(ctx, whole); err != nil {
+		return errTrail(err)
+	}
+	s.issued, s.gone, s.suspects = map[string]string{}, map[string]bool{}, map[string]bool{}
+	for _, l := range before {
+		s.suspects[l.ID] = l.kind.ours()
+	}
+	proofs := i.toProve(s)
+	for round := 1; ; round++ {
+		ok := i.apply(ctx, s, steps)
+		if err := i.look(ctx, s); err != nil {
+			i.fail("what is there now could not be looked at again: %v", err)
+			break
+		}
+		if !ok || round == rounds {
+			break
+		}
+		if steps, err = s.plan(); err != nil || len(steps) == 0 {
+			break
+		}
+	}
+	i.prove(ctx, s, proofs)
+	i.sumUp(s)
+	whole.Phase = trail.After
+	if len(i.reply.Failures) > 0 {
+		whole.Err = errors.New(strings.Join(i.reply.Failures, "; "))
+	}
+	if err := i.Trail.Record(context.WithoutCancel(ctx), whole); err != nil {
+		i.fail("%v", errTrailAfter(err))
+	}
+	return nil
+}
+
+func (i *invocation) fail(format string, args ...any) {
+	i.reply.Failures = append(i.reply.Failures, fmt.Sprintf(format, args...))
+}
+
+// look reads what the two clouds hold now, both at the same time.
+func (i *invocation) look(ctx context.Context, s *situation) error {
+	ctx, cancel := context.WithTimeout(ctx, 2*stepTimeout)
+	defer cancel()
+	s.now = i.now()
+	t := s.target
+	errs := make([]error, 2)
+	var both sync.WaitGroup
+	both.Go(func() { s.listed, errs[0] = i.Databricks.ListSecrets(ctx, t.host, t.id) })
+	both.Go(func() { errs[1] = i.refresh(ctx, slices.Concat(t.secrets, t.others)) })
+	both.Wait()
+	return errors.Join(errs...)
+}
+
+// refresh reads which version of each managed secret is current, and all
+// versions that are new.
+func (i *invocation) refresh(ctx context.Context, secrets []*managed) error {
+	for _, m := range secrets {
+		var fresh *managed
+		var err error
+		for range 4 {
+			if fresh, err = i.read(ctx, m.secret.ARN); !errors.Is(err, errDisagree) {
+				break
+			}
+			if err := sleep(ctx, 300*time.Millisecond); err != nil {
+				return err
+			}
+		}
+		if err != nil {
+			return err
+		}
+		if fresh.current.credential.ClientID != m.current.credential.ClientID {
+			return fmt.Errorf("secret %s changes while it is looked at", m.secret.Name)
+		}
+		m.secret, m.current = fresh.secret, fresh.current
+		if hold, ok := i.holds[m.secret.ARN]; ok {
+			m.secret.Hold = hold // a read may lag behind what was just set
+		}
+	}
+	return i.remember(ctx, secrets...)
+}
+
+func sleep(ctx context.Context, d time.Duration) error {
+	select {
+	case <-time.After(d):
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}
+
+// apply carries a plan out. It returns false if a step failed.
+func (i *invocation) apply(ctx context.Context, s *situation, steps []step) bool {
+	ok := true
+	stopped := ""
+	unissued := map[*managed]bool{}
+	for _, p := range steps {
+		result := Step{Action: p.action, What: p.what(s.target), Why: p.why}
+		switch {
+		case stopped != "":
+			result.Outcome, result.Error = Skipped, stopped
+		case p.after != nil && unissued[p.after]:
+			result.Outcome = Skipped
+			result.Error = "there is no new credential, and without this one nothing would work; revoke or lockout deletes it all the same"
+		default:
+			at := i.now()
+			got, err := i.do(ctx, s, p)
+			result.At, result.Outcome, result.Result = &at, Done, got
+			if err != nil {
+				result.Outcome, result.Error = Failed, err.Error()
+			}
+		}
+		i.reply.Steps = append(i.reply.Steps, result)
+		if result.Outcome == Done {
+			continue
+		}
+		ok = false
+		i.fail("%s %s: %s", p.action, p.what(s.target), result.Error)
+		if p.action == Issue {
+			unissued[p.m] = true
+		}
+		if p.action == Hold {
+			i.reply.Warnings = append(i.reply.Warnings, fmt.Sprintf(
+				"%s is not held: a sweep may issue a new credential for it; send the request again, or set the tag %s on it", p.m.secret.Name, managedsecret.HoldKey))
+		}
+		if p.essential && stopped == "" {
+			stopped = "an earlier step failed that it depends on"
+		}
+	}
+	return ok
+}
+
+// what a step is done to.
+func (p step) what(t *target) string {
+	switch p.action {
+	case SwitchOff, SwitchOn:
+		return t.String()
+	case Hold, Unhold:
+		return p.m.secret.Name
+	case Issue:
+		return "the credential of " + p.m.secret.Name
+	case DeleteToken:
+		return p.id
+	default:
+		return fmt.Sprintf("%s %s", p.kind, p.id)
+	}
+}
+
+// do makes one change.
+func (i *invocation) do(ctx context.Context, s *situation, p step) (string, error) {
+	t := s.target
+	entry := i.entry(t, string(p.action))
+	if p.m != nil {
+		entry.Secret = p.m.secret.Name
+	}
+	switch p.action {
+	case SwitchOff, SwitchOn:
+		active := p.action == SwitchOn
+		err := i.record(ctx, entry, func(ctx context.Context) error { return i.Databricks.SetActive(ctx, t.host, t.id, active) })
+		if err == nil {
+			t.known, t.active = true, active
+		}
+		return "", err
+	case Hold, Unhold:
+		var hold *managedsecret.Hold
+		if p.action == Hold {
+			hold = &managedsecret.Hold{Kind: managedsecret.Revoked, Since: i.reply.StartedAt.Truncate(time.Second)}
+			if i.req.Mode == Lockout {
+				hold.Kind = managedsecret.LockedOut
+			}
+		}
+		err := i.record(ctx, entry, func(ctx context.Context) error {
+			if hold == nil {
+				return i.Store.ClearHold(ctx, p.m.secret.ARN)
+			}
+			return i.Store.SetHold(ctx, p.m.secret.ARN, *hold)
+		})
+		if err == nil {
+			i.holds[p.m.secret.ARN] = hold
+		}
+		return "", err
+	case Issue:
+		return i.issue(ctx, s, p)
+	default:
+		entry.OAuthSecretID = p.id
+		err := i.record(ctx, entry, func(ctx context.Context) error { return i.Databricks.DeleteSecret(ctx, t.host, t.id, p.id) })
+		if err == nil {
+			s.gone[p.id] = true
+			i.lastDeletion = i.now()
+		}
+		return "", err
+	}
+}
+
+// issue has the rotation's engine replace a credential. It writes its own
+// entries in the trail.
+func (i *invocation) issue(ctx context.Context, s *situation, p step) (string, error) {
+	if deadline, ok := ctx.Deadline(); ctx.Err() != nil || ok && time.Until(deadline) < reserve {
+		return "", errors.New("no time was left for it")
+	}
+	ctx, cancel := context.WithTimeout(ctx, 2*stepTimeout)
+	defer cancel()
+	out, err := i.Engine.Replace(ctx, door, p.m.secret.ARN, p.sacrifice)
+	for _, id := range out.Retired {
+		s.gone[id] = true
+		i.lastDeletion = i.now()
+	}
+	if err != nil {
+		return "", err
+	}
+	if out.Issued == "" {
+		s.issued[p.m.secret.ARN] = "by another run"
+		return "another run has just issued one", nil
+	}
+	s.issued[p.m.secret.ARN] = out.Issued
+	return fmt.Sprintf("OAuth secret %s is current, as version %s", out.Issued, out.Version), nil
+}
+
+// trial is a value to be tried when it should be dead.
+type trial struct {
+	what, id string
+	value    credential.Credential
+}
+
+// toProve are the values that this revocation is to kill, as far as they are
+// known: the one that is named, or else those that were current.
+func (i *invocation) toProve(s *situation) []trial {
+	t := s.target
+	if l := t.leak; l != nil {
+		if l.value.IsZero() {
+			return nil
+		}
+		return []trial{{"the credential that was named", l.id, credential.Credential{ClientID: t.clientID, ClientSecret: l.value, Scopes: l.scopes}}}
+	}
+	if i.req.Mode == Release {
+		return nil
+	}
+	var all []trial
+	for _, m := range t.secrets {
+		if c := m.current.credential; c.Issued() {
+			all = append(all, trial{"what was current of " + m.secret.Name, c.OAuthSecretID, c})
+		}
+	}
+	return all
+}
+
+// prove tries what was revoked, as a thief would. Databricks may take a moment
+// to know everywhere what was deleted.
+func (i *invocation) prove(ctx context.Context, s *situation, trials []trial) {
+	t := s.target
+	for _, tr := range trials {
+		if i.spared(s, tr) {
+			continue
+		}
+		ctx, cancel := context.WithTimeout(ctx, stepTimeout)
+		proof := Proof{What: tr.what}
+		for n := range 4 {
+			err := i.Databricks.Verify(ctx, t.host, t.clientID, tr.value.ClientSecret, tr.value.Scopes)
+			proof.At, proof.Error = i.now(), ""
+			if proof.Refused = errors.Is(err, databricks.ErrRefused); proof.Refused {
+				break
+			}
+			if err != nil {
+				proof.Error = err.Error()
+				break
+			}
+			if sleep(ctx, time.Duration(n+1)*300*time.Millisecond) != nil {
+				break
+			}
+		}
+		cancel()
+		i.reply.Proofs = append(i.reply.Proofs, proof)
+		switch {
+		case proof.Refused:
+		case proof.Error != "":
+			i.reply.Warnings = append(i.reply.Warnings, tr.what+" could not be tried, so that it is dead is not proven")
+		case tr.id == "":
+			i.fail("%s is still accepted: its OAuth secret's id was never recorded, so it is one of those of somebody else below; send the request again with include_foreign, or lock the principal out", tr.what)
+		default:
+			i.fail("%s is still accepted", tr.what)
+		}
+	}
+}
+
+// spared tells that a step that should have killed it is known to have failed,
+// so that there is nothing to prove.
+func (i *invocation) spared(s *situation, tr trial) bool {
+	if !s.target.known || s.target.active {
+		for _, st := range i.reply.Steps {
+			if st.Action == Delete && st.Outcome != Done && tr.id != "" && strings.HasSuffix(st.What, tr.id) {
+				return true
+			}
+		}
+	}
+	return false
+}
+
+// describe is an OAuth secret for the reply.
+func (s *situation) describe(l live) Credential {
+	c := Credential{Kind: string(l.kind), ID: l.ID, Leaked: s.names(l.ID)}
+	if l.owner != nil {
+		c.Secret = l.owner.secret.Name
+		c.Leaked = c.Leaked || l.kind == kindCurrent && s.target.leak != nil && s.currentLeaked(l.owner)
+	}
+	if !l.CreateTime.IsZero() {
+		c.CreatedAt = &l.CreateTime
+	}
+	if !l.ExpireTime.IsZero() {
+		c.ExpiresAt = &l.ExpireTime
+	}
+	return c
+}
