@@ -3,6 +3,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"log/slog"
@@ -11,6 +12,7 @@ import (
 	"github.com/aws/aws-lambda-go/lambda"
 	"github.com/aws/aws-lambda-go/lambdacontext"
 	awsconfig "github.com/aws/aws-sdk-go-v2/config"
+	"github.com/aws/aws-sdk-go-v2/service/s3"
 	"github.com/aws/aws-sdk-go-v2/service/secretsmanager"
 	"github.com/aws/aws-sdk-go-v2/service/sts"
 
@@ -41,13 +43,14 @@ func run(ctx context.Context) error {
 	}
 	log := slog.New(lambdacontext.NewLogHandler())
 	store := managedsecret.Store{API: secretsmanager.NewFromConfig(aws)}
+	objects := s3.NewFromConfig(aws)
 	identity := rotator.Identity(cfg, store, sts.NewFromConfig(aws))
 	engine := &rotation.Engine{
 		Store:      store,
 		Databricks: &databricks.Client{Allowed: cfg.Hosts, Identity: identity},
 		Allowed:    cfg.Hosts,
-		Policy:     func(context.Context) (policy.Policy, error) { return cfg.Policy, nil },
-		Trail:      trail.Log{Logger: log},
+		Policy:     policy.Open(objects, cfg.Policy.Bucket, cfg.Policy.Key, log).Read,
+		Trail:      trail.Open(objects, cfg.TrailBucket, cmp.Or(cfg.ClientID, cfg.SecretARN), log),
 		Log:        log,
 	}
 	lambda.StartWithOptions(engine.Handle, lambda.WithContext(ctx))

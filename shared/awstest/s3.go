@@ -3,6 +3,7 @@ package awstest
 import (
 	"encoding/xml"
 	"fmt"
+	"io"
 	"net/http"
 	"net/url"
 	"strconv"
@@ -54,6 +55,29 @@ func (s *Server) CreateBucket(name string, versioned bool) error {
 		}
 	}
 	return nil
+}
+
+// Objects returns the newest version of every object of a bucket by its key,
+// past all faults and permissions.
+func (s *Server) Objects(bucket string) (map[string][]byte, error) {
+	backend, _ := s.s3()
+	list, err := backend.ListBucket(bucket, &gofakes3.Prefix{}, gofakes3.ListBucketPage{})
+	if err != nil {
+		return nil, fmt.Errorf("list bucket %s: %w", bucket, err)
+	}
+	objects := map[string][]byte{}
+	for _, item := range list.Contents {
+		object, err := backend.GetObject(bucket, item.Key, nil)
+		if err != nil {
+			return nil, fmt.Errorf("get %s from bucket %s: %w", item.Key, bucket, err)
+		}
+		body, err := io.ReadAll(object.Contents)
+		if err != nil {
+			return nil, fmt.Errorf("read %s from bucket %s: %w", item.Key, bucket, err)
+		}
+		objects[item.Key] = body
+	}
+	return objects, nil
 }
 
 func (s *Server) serveS3(w http.ResponseWriter, r *http.Request) {

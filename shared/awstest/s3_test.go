@@ -1,6 +1,7 @@
 package awstest_test
 
 import (
+	"fmt"
 	"io"
 	"strings"
 	"testing"
@@ -8,6 +9,8 @@ import (
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/s3"
 	"github.com/aws/aws-sdk-go-v2/service/s3/types"
+	"github.com/google/go-cmp/cmp"
+	"github.com/google/go-cmp/cmp/cmpopts"
 )
 
 // The SDK puts the bucket into the host's name in memory, and into the path
@@ -96,5 +99,34 @@ func TestObjectOperationsHaveTheirNames(t *testing.T) {
 	}
 	if got, want := strings.Join(ops, " "), "CreateBucket PutObject HeadObject ListObjectsV2 DeleteObjects DeleteBucket"; got != want {
 		t.Errorf("got %s, want %s", got, want)
+	}
+}
+
+func TestObjectsOfABucket(t *testing.T) {
+	f := newFleet(t)
+	if err := f.CreateBucket("evidence", true); err != nil {
+		t.Fatal(err)
+	}
+	client := s3.NewFromConfig(f.config())
+	want := map[string][]byte{}
+	// More than a page of a listing.
+	for i := range 1100 {
+		key, body := fmt.Sprintf("a/%04d", i), strings.Repeat("x", i%7)
+		want[key] = []byte(body)
+		for _, b := range []string{"older", body} {
+			if _, err := client.PutObject(t.Context(), &s3.PutObjectInput{Bucket: aws.String("evidence"), Key: &key, Body: strings.NewReader(b)}); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	got, err := f.Objects("evidence")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if diff := cmp.Diff(want, got, cmpopts.EquateEmpty()); diff != "" {
+		t.Errorf("(-put +got):\n%s", diff)
+	}
+	if _, err := f.Objects("none"); err == nil {
+		t.Error("a bucket that is not there has objects")
 	}
 }

@@ -7,10 +7,8 @@ import (
 	"fmt"
 	"os"
 	"regexp"
-	"time"
 
 	"databricks-credential-rotation/shared/databricks"
-	"databricks-credential-rotation/shared/policy"
 )
 
 // Rotate is the environment of functions/rotate.
@@ -27,16 +25,24 @@ type Rotate struct {
 	Audience string
 	// Hosts (DATABRICKS_HOSTS) are the hosts that may be sent credentials.
 	Hosts databricks.AllowedHosts
-	// Policy is made of ROTATION_INTERVAL, GRACE_PERIOD and SECRET_LIFETIME,
-	// durations such as 720h. What is not set keeps its default.
-	Policy policy.Policy
+	// Policy (POLICY_LOCATION) is where the policy lies, such as
+	// s3://bucket/policy.yaml. It is empty for the default policy.
+	Policy ObjectLocation
+	// TrailBucket (TRAIL_BUCKET) is the bucket for the trail, empty if the log
+	// is all the trail there is.
+	TrailBucket string
 }
+
+// ObjectLocation is where an object lies in S3.
+type ObjectLocation struct{ Bucket, Key string }
 
 const defaultHosts = "https://*.cloud.databricks.com"
 
 var (
-	uuidPattern = regexp.MustCompile(`^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$`)
-	arnPattern  = regexp.MustCompile(`^arn:aws[a-z-]*:secretsmanager:[a-z0-9-]+:[0-9]{12}:secret:.+$`)
+	uuidPattern     = regexp.MustCompile(`^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$`)
+	arnPattern      = regexp.MustCompile(`^arn:aws[a-z-]*:secretsmanager:[a-z0-9-]+:[0-9]{12}:secret:.+$`)
+	bucketPattern   = regexp.MustCompile(`^[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]$`)
+	locationPattern = regexp.MustCompile(`^s3://([a-z0-9][a-z0-9.-]{1,61}[a-z0-9])/([!-~]+)$`)
 )
 
 // LoadRotate reads the environment by getenv, nil for [os.Getenv], and reports
@@ -47,9 +53,11 @@ func LoadRotate(getenv func(string) string) (Rotate, error) {
 		e.getenv = os.Getenv
 	}
 	c := Rotate{
-		ClientID:  e.match("ROTATOR_CLIENT_ID", uuidPattern, "a service principal's application id, a UUID in lower case"),
-		SecretARN: e.match("ROTATOR_SECRET_ARN", arnPattern, "a secret's ARN"),
-		Audience:  e.getenv("ROTATOR_AUDIENCE"),
+		ClientID:    e.match("ROTATOR_CLIENT_ID", uuidPattern, "a service principal's application id, a UUID in lower case"),
+		SecretARN:   e.match("ROTATOR_SECRET_ARN", arnPattern, "a secret's ARN"),
+		Audience:    e.getenv("ROTATOR_AUDIENCE"),
+		Policy:      e.location("POLICY_LOCATION"),
+		TrailBucket: e.match("TRAIL_BUCKET", bucketPattern, "a bucket's name"),
 	}
 	switch {
 	case c.ClientID == "" && c.SecretARN == "":
@@ -66,13 +74,6 @@ func LoadRotate(getenv func(string) string) (Rotate, error) {
 	var err error
 	if c.Hosts, err = databricks.ParseAllowedHosts(hosts); err != nil {
 		e.fault("DATABRICKS_HOSTS", err.Error())
-	}
-	c.Policy = policy.Default()
-	e.duration("ROTATION_INTERVAL", &c.Policy.Interval)
-	e.duration("GRACE_PERIOD", &c.Policy.Grace)
-	e.duration("SECRET_LIFETIME", &c.Policy.Lifetime)
-	if err := c.Policy.Validate(); err != nil {
-		e.faults = append(e.faults, err)
 	}
 	if len(e.faults) > 0 {
 		return Rotate{}, fmt.Errorf("configuration: %w", errors.Join(e.faults...))
@@ -97,15 +98,15 @@ func (e *env) match(name string, pattern *regexp.Regexp, what string) string {
 	return value
 }
 
-func (e *env) duration(name string, into *time.Duration) {
+func (e *env) location(name string) ObjectLocation {
 	value := e.getenv(name)
 	if value == "" {
-		return
+		return ObjectLocation{}
 	}
-	d, err := time.ParseDuration(value)
-	if err != nil {
-		e.fault(name, "must be a duration such as 720h")
-		return
+	parts := locationPattern.FindStringSubmatch(value)
+	if parts == nil {
+		e.fault(name, "must be an object's location such as s3://bucket/policy.yaml")
+		return ObjectLocation{}
 	}
-	*into = d
+	return ObjectLocation{Bucket: parts[1], Key: parts[2]}
 }

@@ -4,12 +4,8 @@ import (
 	"maps"
 	"strings"
 	"testing"
-	"time"
-
-	"github.com/google/go-cmp/cmp"
 
 	"databricks-credential-rotation/shared/config"
-	"databricks-credential-rotation/shared/policy"
 )
 
 const (
@@ -35,8 +31,8 @@ func TestDefaults(t *testing.T) {
 	if got.ClientID != clientID || got.Audience != audience || got.SecretARN != "" {
 		t.Errorf("%+v", got)
 	}
-	if diff := cmp.Diff(policy.Default(), got.Policy); diff != "" {
-		t.Errorf("policy (-default +got):\n%s", diff)
+	if got.Policy != (config.ObjectLocation{}) || got.TrailBucket != "" {
+		t.Errorf("policy at %+v, trail in %q; want neither", got.Policy, got.TrailBucket)
 	}
 	for host, allowed := range map[string]bool{
 		"https://accounts.cloud.databricks.com": true,
@@ -62,9 +58,10 @@ func TestEachVariable(t *testing.T) {
 		{map[string]string{"DATABRICKS_HOSTS": "https://one.example.com"}, func(c config.Rotate) bool {
 			return c.Hosts.Check("https://dbc-1a2b.cloud.databricks.com") != nil
 		}},
-		{map[string]string{"ROTATION_INTERVAL": "168h"}, func(c config.Rotate) bool { return c.Policy.Interval == 168*time.Hour }},
-		{map[string]string{"GRACE_PERIOD": "48h"}, func(c config.Rotate) bool { return c.Policy.Grace == 48*time.Hour }},
-		{map[string]string{"SECRET_LIFETIME": "2400h"}, func(c config.Rotate) bool { return c.Policy.Lifetime == 2400*time.Hour }},
+		{map[string]string{"POLICY_LOCATION": "s3://data.example-1/a/policy.yaml"}, func(c config.Rotate) bool {
+			return c.Policy == config.ObjectLocation{Bucket: "data.example-1", Key: "a/policy.yaml"}
+		}},
+		{map[string]string{"TRAIL_BUCKET": "data-123"}, func(c config.Rotate) bool { return c.TrailBucket == "data-123" }},
 	}
 	for _, test := range tests {
 		env := environment()
@@ -85,23 +82,24 @@ func TestFaults(t *testing.T) {
 			map[string]string{"ROTATOR_CLIENT_ID": "", "ROTATOR_AUDIENCE": ""},
 			[]string{"ROTATOR_CLIENT_ID or ROTATOR_SECRET_ARN"},
 		},
-		"two identities":     {map[string]string{"ROTATOR_SECRET_ARN": secretARN}, []string{"ROTATOR_CLIENT_ID and ROTATOR_SECRET_ARN exclude each other"}},
-		"client id":          {map[string]string{"ROTATOR_CLIENT_ID": strings.ToUpper(clientID)}, []string{"ROTATOR_CLIENT_ID must be"}},
-		"secret's ARN":       {map[string]string{"ROTATOR_CLIENT_ID": "", "ROTATOR_SECRET_ARN": "rotator"}, []string{"ROTATOR_SECRET_ARN must be"}},
-		"no audience":        {map[string]string{"ROTATOR_AUDIENCE": ""}, []string{"ROTATOR_AUDIENCE is missing"}},
-		"hosts":              {map[string]string{"DATABRICKS_HOSTS": "https://*"}, []string{"DATABRICKS_HOSTS host pattern"}},
-		"interval":           {map[string]string{"ROTATION_INTERVAL": "30d"}, []string{"ROTATION_INTERVAL must be a duration"}},
-		"grace":              {map[string]string{"GRACE_PERIOD": "a day"}, []string{"GRACE_PERIOD must be a duration"}},
-		"lifetime":           {map[string]string{"SECRET_LIFETIME": "90"}, []string{"SECRET_LIFETIME must be a duration"}},
-		"a policy too tight": {map[string]string{"SECRET_LIFETIME": "720h"}, []string{"secret lifetime 720h0m0s must exceed"}},
+		"two identities":   {map[string]string{"ROTATOR_SECRET_ARN": secretARN}, []string{"ROTATOR_CLIENT_ID and ROTATOR_SECRET_ARN exclude each other"}},
+		"client id":        {map[string]string{"ROTATOR_CLIENT_ID": strings.ToUpper(clientID)}, []string{"ROTATOR_CLIENT_ID must be"}},
+		"secret's ARN":     {map[string]string{"ROTATOR_CLIENT_ID": "", "ROTATOR_SECRET_ARN": "rotator"}, []string{"ROTATOR_SECRET_ARN must be"}},
+		"no audience":      {map[string]string{"ROTATOR_AUDIENCE": ""}, []string{"ROTATOR_AUDIENCE is missing"}},
+		"hosts":            {map[string]string{"DATABRICKS_HOSTS": "https://*"}, []string{"DATABRICKS_HOSTS host pattern"}},
+		"no location":      {map[string]string{"POLICY_LOCATION": "policy.yaml"}, []string{"POLICY_LOCATION must be"}},
+		"location, no key": {map[string]string{"POLICY_LOCATION": "s3://data/"}, []string{"POLICY_LOCATION must be"}},
+		"location, blank":  {map[string]string{"POLICY_LOCATION": "s3://data/a b"}, []string{"POLICY_LOCATION must be"}},
+		"location, other":  {map[string]string{"POLICY_LOCATION": "https://data/policy.yaml"}, []string{"POLICY_LOCATION must be"}},
+		"bucket":           {map[string]string{"TRAIL_BUCKET": "s3://data"}, []string{"TRAIL_BUCKET must be"}},
 		"everything": {
 			map[string]string{
 				"ROTATOR_CLIENT_ID": "x", "ROTATOR_SECRET_ARN": "x", "DATABRICKS_HOSTS": "x",
-				"ROTATION_INTERVAL": "x", "GRACE_PERIOD": "-1h", "SECRET_LIFETIME": "1h",
+				"POLICY_LOCATION": "x", "TRAIL_BUCKET": "X",
 			},
 			[]string{
-				"ROTATOR_CLIENT_ID must be", "ROTATOR_SECRET_ARN must be", "ROTATOR_CLIENT_ID and ROTATOR_SECRET_ARN exclude",
-				"DATABRICKS_HOSTS", "ROTATION_INTERVAL", "grace period -1h0m0s", "secret lifetime 1h0m0s",
+				"ROTATOR_CLIENT_ID must be", "ROTATOR_SECRET_ARN must be", "POLICY_LOCATION must be", "TRAIL_BUCKET must be",
+				"ROTATOR_CLIENT_ID and ROTATOR_SECRET_ARN exclude", "DATABRICKS_HOSTS",
 			},
 		},
 		"client id and audience": {
@@ -117,7 +115,7 @@ func TestFaults(t *testing.T) {
 			if err == nil {
 				t.Fatal("no error")
 			}
-			if got.ClientID != "" || got.Hosts != nil || !cmp.Equal(got.Policy, policy.Policy{}) {
+			if got.ClientID != "" || got.Hosts != nil || got.Policy != (config.ObjectLocation{}) || got.TrailBucket != "" {
 				t.Errorf("something came with the error: %+v", got)
 			}
 			faults := strings.Split(strings.TrimPrefix(err.Error(), "configuration: "), "\n")
@@ -134,7 +132,7 @@ func TestFaults(t *testing.T) {
 }
 
 func TestReadsTheProcessEnvironment(t *testing.T) {
-	for _, name := range []string{"ROTATOR_SECRET_ARN", "DATABRICKS_HOSTS", "ROTATION_INTERVAL", "GRACE_PERIOD", "SECRET_LIFETIME"} {
+	for _, name := range []string{"ROTATOR_SECRET_ARN", "DATABRICKS_HOSTS", "POLICY_LOCATION", "TRAIL_BUCKET"} {
 		t.Setenv(name, "")
 	}
 	t.Setenv("ROTATOR_CLIENT_ID", clientID)

@@ -24,6 +24,16 @@ type Document struct {
 	Log     *slog.Logger
 }
 
+// Open is the policy at a key of a bucket, or the default if the bucket has no
+// name.
+func Open(api bucket.API, bucketName, key string, log *slog.Logger) Document {
+	d := Document{Key: key, Log: log}
+	if bucketName != "" {
+		d.Objects = bucket.Bucket{API: api, Name: bucketName}
+	}
+	return d
+}
+
 // Read returns the policy as it is now, and logs which version that is. It is
 // called at every invocation: what a function remembered from the one before
 // may have been withdrawn.

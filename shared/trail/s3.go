@@ -8,10 +8,13 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"log/slog"
 	"sync/atomic"
 	"time"
 
 	"github.com/aws/aws-lambda-go/lambdacontext"
+
+	"databricks-credential-rotation/shared/bucket"
 )
 
 // Prefix is where a bucket's trail begins.
@@ -38,6 +41,16 @@ type S3 struct {
 	Random io.Reader
 
 	sequence atomic.Uint64
+}
+
+// Open is a trail in a bucket and in the log, or in the log alone if the bucket
+// has no name. The bucket comes first: it is the one that may fail, and the log
+// then does not tell of a change that is not made.
+func Open(api bucket.API, bucketName, rotator string, log *slog.Logger) Trail {
+	if bucketName == "" {
+		return Log{Logger: log}
+	}
+	return Tee{&S3{Objects: bucket.Bucket{API: api, Name: bucketName}, Rotator: rotator}, Log{Logger: log}}
 }
 
 // timeLayout sorts as time does.

@@ -32,10 +32,7 @@ type Service struct {
 // schedule, until ctx ends.
 func (s *Show) Serve(ctx context.Context, service Service) error {
 	p := policy.Policy{Interval: service.Interval, Grace: service.Grace, Lifetime: lifetime}
-	if err := p.Validate(); err != nil {
-		return err
-	}
-	if err := s.stage.Deploy(ctx, p); err != nil {
+	if err := s.stage.SetPolicy(ctx, p); err != nil {
 		return err
 	}
 	s.stage.AWS.Background(true)

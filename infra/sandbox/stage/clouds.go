@@ -43,6 +43,10 @@ func OpenClouds(seed uint64) (Clouds, error) {
 	if err := c.Databricks.Listen(); err != nil {
 		return c, fmt.Errorf("start the Databricks simulator: %w", err)
 	}
+	if err := c.AWS.CreateBucket(DataBucket, true); err != nil {
+		c.Close()
+		return c, err
+	}
 	if err := c.AWS.Listen(); err != nil {
 		c.Close()
 		return c, fmt.Errorf("start the AWS emulator: %w", err)

@@ -25,7 +25,7 @@ const (
 type Config struct {
 	// Binaries is the directory that [Build] filled.
 	Binaries string
-	// Policy is what the rotate function is deployed with.
+	// Policy is what the functions go by, until it is changed.
 	Policy policy.Policy
 	// Seed makes ids and secret values of both clouds.
 	Seed uint64
@@ -62,7 +62,12 @@ func Open(ctx context.Context, cfg Config) (*Stage, error) {
 }
 
 func (s *Stage) open(ctx context.Context, p policy.Policy) error {
-	if err := s.Deploy(ctx, p); err != nil {
+	if err := s.SetPolicy(ctx, p); err != nil {
+		return err
+	}
+	if err := s.deploy(ctx, lambdahost.Function{
+		Name: "rotate", Env: environment(s.Clouds), Timeout: rotateTimeout, MemoryMB: rotateMemoryMB,
+	}); err != nil {
 		return err
 	}
 	for _, name := range Functions {
@@ -82,14 +87,6 @@ func (s *Stage) open(ctx context.Context, p policy.Policy) error {
 	return s.serve(ctx)
 }
 
-// Deploy starts the rotate function under a policy, in place of the one that
-// runs, as a change of a function's configuration does.
-func (s *Stage) Deploy(ctx context.Context, p policy.Policy) error {
-	return s.deploy(ctx, lambdahost.Function{
-		Name: "rotate", Env: environment(s.Clouds, p), Timeout: rotateTimeout, MemoryMB: rotateMemoryMB,
-	})
-}
-
 func (s *Stage) deploy(ctx context.Context, f lambdahost.Function) error {
 	f.Path, f.ARN = Binary(s.binaries, f.Name), s.FunctionARN(f.Name)
 	f.LogLevel, f.Log = "DEBUG", s.Logs.writer(f.Name)
@@ -98,12 +95,8 @@ func (s *Stage) deploy(ctx context.Context, f lambdahost.Function) error {
 		return err
 	}
 	s.mu.Lock()
-	old := s.hosts[f.Name]
+	defer s.mu.Unlock()
 	s.hosts[f.Name] = host
-	s.mu.Unlock()
-	if old != nil {
-		return old.Close()
-	}
 	return nil
 }
 

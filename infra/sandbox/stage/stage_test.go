@@ -21,8 +21,8 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
-	"databricks-credential-rotation/infra/sandbox/lambdahost"
 	"databricks-credential-rotation/infra/sandbox/stage"
+	"databricks-credential-rotation/shared/awstest"
 	"databricks-credential-rotation/shared/policy"
 	"databricks-credential-rotation/shared/trail"
 )
@@ -92,7 +92,7 @@ func TestEnvironmentIsTheTemplates(t *testing.T) {
 	}
 	defer clouds.Close()
 	var got []string
-	for _, entry := range stage.Environment(clouds, policy.Default()) {
+	for _, entry := range stage.Environment(clouds) {
 		if key, _, _ := strings.Cut(entry, "="); !strings.HasPrefix(key, "AWS_") {
 			got = append(got, key)
 		}
@@ -107,6 +107,9 @@ func TestEnvironmentIsTheTemplates(t *testing.T) {
 	}
 	var want []string
 	for line := range bytes.Lines(block[1]) {
+		if bytes.HasPrefix(line, []byte("           ")) {
+			continue // a value of several lines goes on
+		}
 		key, _, _ := bytes.Cut(bytes.TrimSpace(line), []byte(":"))
 		want = append(want, string(key))
 	}
@@ -220,22 +223,151 @@ func TestOtherLambdaOperationsAreRefused(t *testing.T) {
 	}
 }
 
-func TestDeployReplacesTheFunction(t *testing.T) {
+// The policy is read at every invocation: a process that has served one under
+// the old policy goes by the new one.
+func TestPolicyIsReadAtEachInvocation(t *testing.T) {
 	s := open(t)
 	sweep := []byte(`{"action":"sweep"}`)
 	if _, err := s.Invoke(t.Context(), "rotate", sweep); err != nil {
 		t.Fatal(err)
 	}
-	p := policy.Default()
-	p.Grace = -time.Second
-	if err := s.Deploy(t.Context(), p); err != nil {
+	if err := s.PutPolicy(t.Context(), []byte("version: 1\nrotation: {grace: never}\n")); err != nil {
 		t.Fatal(err)
 	}
-	// The function refuses to start under such a policy: it is the new one.
-	_, err := s.Invoke(t.Context(), "rotate", sweep)
-	var failure *lambdahost.FunctionError
-	if !errors.As(err, &failure) || failure.Type != lambdahost.ExitError || !strings.Contains(s.Logs.Texts()["rotate"], "grace period") {
-		t.Errorf("error %v, log:\n%s", err, s.Logs.Texts()["rotate"])
+	if _, err := s.Invoke(t.Context(), "rotate", sweep); err == nil || !strings.Contains(err.Error(), "line 2: rotation.grace") {
+		t.Fatalf("under a broken policy: %v", err)
+	}
+	if err := s.SetPolicy(t.Context(), policy.Default()); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := s.Invoke(t.Context(), "rotate", sweep); err != nil {
+		t.Errorf("under the mended policy: %v", err)
+	}
+	if log := s.Logs.Texts()["rotate"]; strings.Count(log, `"policy":"s3://`+stage.DataBucket+`/policy.yaml","policy_version":"`) != 2 {
+		t.Errorf("the log does not name the policy of each run:\n%s", log)
+	}
+}
+
+// A broken policy stops the run with every fault, at every door, and nothing is
+// changed in either cloud.
+func TestBrokenPolicyChangesNothing(t *testing.T) {
+	w := newSecret(t)
+	s := w.stage
+	broken, err := os.ReadFile(filepath.Join("..", "..", "..", "shared", "policy", "testdata", "broken", "33-everything.yaml"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	message, err := os.ReadFile(filepath.Join("..", "..", "..", "shared", "policy", "testdata", "broken", "33-everything.txt"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := s.PutPolicy(t.Context(), broken); err != nil {
+		t.Fatal(err)
+	}
+	before, live := w.current(), w.live()
+	s.Forget()
+	for door, event := range map[string]string{
+		"sweep":     `{"action":"sweep"}`,
+		"reconcile": `{"action":"reconcile"}`,
+		"direct":    `{"action":"rotate","secrets":["` + w.name + `"],"force":true}`,
+		"protocol":  `{"Step":"createSecret","SecretId":"` + w.name + `","ClientRequestToken":"0b1c2d3e-0000-4000-8000-000000000009"}`,
+	} {
+		_, err := s.Invoke(t.Context(), "rotate", []byte(event))
+		if err == nil || !strings.Contains(err.Error(), strings.TrimSpace(string(message))) || !strings.Contains(err.Error(), "nothing was changed") {
+			t.Errorf("%s: error\n%v\nwant\n%s", door, err, message)
+		}
+	}
+	for _, call := range slices.Concat(s.AWS.Faults().Calls(), s.Databricks.Faults().Calls()) {
+		if !call.Read {
+			t.Errorf("it called %s %s", call.Op, call.Target)
+		}
+	}
+	if w.current().ID != before.ID || w.live() != live {
+		t.Error("something was changed")
+	}
+	if trail, err := s.Trail(); err != nil || len(trail) != 0 {
+		t.Errorf("the trail tells of %d changes, %v", len(trail), err)
+	}
+}
+
+// Invariant 7: without the trail's bucket nothing is changed, and the run says
+// so.
+func TestNoTrailNoChange(t *testing.T) {
+	w := newSecret(t)
+	s := w.stage
+	before, live := w.current(), w.live()
+	s.AWS.SetAuthorizer(func(_ context.Context, a awstest.Access) error {
+		if a.Action == "s3:PutObject" {
+			return errors.New("no policy allows it")
+		}
+		return nil
+	})
+	force := []byte(`{"action":"rotate","secrets":["` + w.name + `"],"force":true}`)
+	if _, err := s.Invoke(t.Context(), "rotate", force); err == nil || !strings.Contains(err.Error(), "trail") {
+		t.Errorf("error %v, want that the trail cannot be written", err)
+	}
+	if w.current().ID != before.ID || w.live() != live {
+		t.Error("something was changed")
+	}
+	s.AWS.SetAuthorizer(nil)
+	if _, err := s.Invoke(t.Context(), "rotate", force); err != nil {
+		t.Fatal(err)
+	}
+	entries, err := s.Trail()
+	if err != nil {
+		t.Fatal(err)
+	}
+	told := map[string]int{}
+	for _, entry := range entries {
+		var fields map[string]any
+		if err := json.Unmarshal([]byte(entry), &fields); err != nil {
+			t.Fatal(err)
+		}
+		told[fmt.Sprint(fields["phase"], " ", fields["action"])]++
+		if fields["function"] != "rotate" || fields["rotator"] != s.Rotator.ApplicationID || fields["secret"] != w.name || len(fmt.Sprint(fields["request_id"])) < 8 {
+			t.Errorf("entry %s", entry)
+		}
+	}
+	if diff := cmp.Diff(map[string]int{"before issue": 1, "after issue": 1, "before store": 1, "after store": 1}, told); diff != "" {
+		t.Errorf("entries (-want +got):\n%s", diff)
+	}
+}
+
+// The function needs no more of S3 than the template grants: to read the one
+// policy, and to add to the trail.
+func TestObjectsByLeastPrivilege(t *testing.T) {
+	w := newSecret(t)
+	s := w.stage
+	arn := "arn:aws:s3:::" + stage.DataBucket + "/"
+	s.AWS.SetAuthorizer(func(_ context.Context, a awstest.Access) error {
+		switch {
+		case a.Caller != s.AWS.RoleARN(stage.RotateRole) || !strings.HasPrefix(a.Action, "s3:"):
+			return nil
+		case a.Action == "s3:GetObject" && a.Resource == arn+"policy.yaml":
+			return nil
+		case a.Action == "s3:PutObject" && strings.HasPrefix(a.Resource, arn+trail.Prefix):
+			return nil
+		}
+		return fmt.Errorf("no policy allows %s on %s", a.Action, a.Resource)
+	})
+	if _, err := s.Invoke(t.Context(), "rotate", []byte(`{"action":"rotate","secrets":["`+w.name+`"],"force":true}`)); err != nil {
+		t.Fatal(err)
+	}
+	template, err := os.ReadFile(filepath.Join("..", "..", "..", "template.yaml"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	statements := regexp.MustCompile(`(?m)^ +Action: (s3:\S+)\n +Resource: !Sub\n +- (\S+)$`).FindAllSubmatch(template, -1)
+	var granted []string
+	for _, statement := range statements {
+		granted = append(granted, string(statement[1])+" "+string(statement[2]))
+	}
+	want := []string{
+		"s3:GetObject arn:${AWS::Partition}:s3:::${Bucket}/${PolicyKey}",
+		"s3:PutObject arn:${AWS::Partition}:s3:::${Bucket}/" + trail.Prefix + "*",
+	}
+	if diff := cmp.Diff(want, granted); diff != "" {
+		t.Errorf("grants (-want +template):\n%s", diff)
 	}
 }
 
