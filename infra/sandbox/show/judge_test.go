@@ -1,6 +1,7 @@
 package show
 
 import (
+	"strconv"
 	"strings"
 	"testing"
 
@@ -214,6 +215,35 @@ func TestJudgeLeak(t *testing.T) {
 	}
 	for name, test := range tests {
 		if err := judgeLeak(test.search); (err == nil) != test.ok {
+			t.Errorf("%s: verdict %v, want it to pass: %t", name, err, test.ok)
+		}
+	}
+}
+
+func TestJudgeTrail(t *testing.T) {
+	entries := func(told ...string) map[string]string {
+		m := map[string]string{}
+		for i, what := range told {
+			phase, action, _ := strings.Cut(what, " ")
+			m[strconv.Itoa(i)] = `{"phase":"` + phase + `","action":"` + action + `"}`
+		}
+		return m
+	}
+	whole := entries("before issue", "after issue", "before store", "after store", "before retire", "after retire", "before issue")
+	tests := map[string]struct {
+		history history
+		ok      bool
+	}{
+		"whole":             {history{whole, 2, 1, 1}, true},
+		"a create untold":   {history{whole, 3, 1, 1}, false},
+		"a delete untold":   {history{whole, 2, 2, 1}, false},
+		"an end untold":     {history{whole, 2, 1, 0}, false},
+		"told and not done": {history{whole, 1, 1, 1}, false},
+		"nothing":           {history{}, false},
+		"not JSON":          {history{map[string]string{"a": "b"}, 1, 0, 0}, false},
+	}
+	for name, test := range tests {
+		if err := judgeTrail(test.history); (err == nil) != test.ok {
 			t.Errorf("%s: verdict %v, want it to pass: %t", name, err, test.ok)
 		}
 	}

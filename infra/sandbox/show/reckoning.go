@@ -10,6 +10,7 @@ import (
 	"databricks-credential-rotation/infra/sandbox/consumer"
 	"databricks-credential-rotation/infra/sandbox/fleet"
 	"databricks-credential-rotation/infra/sandbox/leak"
+	"databricks-credential-rotation/infra/sandbox/stage"
 	"databricks-credential-rotation/infra/sandbox/terminal"
 )
 
@@ -36,8 +37,14 @@ func (s *Show) reckon() {
 		}
 		return nil
 	}())
-	s.result.Leak = s.search()
-	s.screen.Line("  %d secret values and tokens were given out; searched %d KB of logs at level DEBUG, errors and this output",
+	history, err := s.history()
+	if err == nil {
+		err = judgeTrail(history)
+	}
+	s.screen.Line("  %d entries of the trail in s3://%s", len(history.entries), stage.DataBucket)
+	s.expect("the trail tells of every OAuth secret created and deleted, before and after", err)
+	s.result.Leak = s.search(history.text())
+	s.screen.Line("  %d secret values and tokens were given out; searched %d KB of logs at level DEBUG, the trail, errors and this output",
 		s.result.Leak.Values, (s.result.Leak.Bytes+1023)/1024)
 	s.expect("none of them is in there", judgeLeak(s.result.Leak))
 	s.expect(fmt.Sprintf("the show is over within %v", maxElapsed), func() error {

@@ -103,6 +103,7 @@ func (s *Show) open(ctx context.Context) error {
 	if s.fleet, err = fleet.Seed(ctx, s.stage.Clouds); err != nil {
 		return err
 	}
+	s.screen.Line("  policy and trail in s3://%s", stage.DataBucket)
 	s.screen.Line("  rotation interval %d days, grace period %v; the rotator has no secret of its own, its AWS role is its identity",
 		int(interval.Hours()/24), s.config.Grace)
 	s.screen.Heading("The fleet: %d managed secrets with a past, and one that is not managed", len(s.fleet.Managed))
@@ -182,8 +183,9 @@ func (s *Show) Close() {
 }
 
 // search looks for secrets in everything that was written so far.
-func (s *Show) search() leak.Search {
+func (s *Show) search(trail string) leak.Search {
 	texts := map[string]string{
+		"the trail in S3":                  trail,
 		"the sandbox's own output":         s.screen.Transcript(),
 		"the errors of failed invocations": strings.Join(s.stage.Failures(), "\n"),
 	}
