@@ -22,8 +22,6 @@ const (
 	// callTimeout bounds one request. Databricks answers these calls in well
 	// under a second; half a minute is past every hope.
 	callTimeout = 30 * time.Second
-	// streamTimeout bounds one request whose reply has no bound.
-	streamTimeout = 2 * time.Minute
 	// A retried call is tried for a minute at most: a sweep has other
 	// principals to look after, and the next sweep comes soon.
 	retryBudget   = 2 * callTimeout
@@ -75,8 +73,9 @@ type Client struct {
 
 // api is one host: the SDK's client and the rotator's token there.
 type api struct {
-	http   *httpclient.ApiClient
-	mu     sync.Mutex
+	http *httpclient.ApiClient
+	// asking is full while tokens is in use.
+	asking chan struct{}
 	tokens auth.TokenSource
 }
 
@@ -89,7 +88,7 @@ func (c *Client) api(host Host) (*api, error) {
 	if a, ok := c.apis[host]; ok {
 		return a, nil
 	}
-	a := &api{http: httpclient.NewApiClient(httpclient.ClientConfig{
+	a := &api{asking: make(chan struct{}, 1), http: httpclient.NewApiClient(httpclient.ClientConfig{
 		Host:      host.URL,
 		AccountID: host.AccountID,
 		// Never reached: send ends a call before, and says so by its context.
@@ -122,15 +121,21 @@ func (c *Client) oauthContext(ctx context.Context) context.Context {
 // token returns the rotator's access token for the host. With renew, the one
 // at hand is thrown away first.
 func (a *api) token(ctx context.Context, c *Client, host Host, renew bool) (*oauth2.Token, error) {
-	a.mu.Lock()
+	// One asks for a token and the others wait for it, none of them for longer
+	// than its own call may take. The SDK's own lock would have them wait for
+	// as long as it takes.
+	select {
+	case a.asking <- struct{}{}:
+		defer func() { <-a.asking }()
+	case <-ctx.Done():
+		return nil, &noReplyError{cause: ctx.Err()}
+	}
 	if a.tokens == nil || renew {
 		// No refresh in the background: a Lambda's goroutines stand still
 		// between invocations.
 		a.tokens = auth.NewCachedTokenSource(c.Identity.TokenSource(host), auth.WithAsyncRefresh(false))
 	}
-	tokens := a.tokens
-	a.mu.Unlock()
-	return tokens.Token(c.oauthContext(ctx))
+	return a.tokens.Token(c.oauthContext(ctx))
 }
 
 // request is one call to the REST API.

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"io"
 	"net/http"
+	"time"
 
 	"github.com/databricks/databricks-sdk-go/apierr"
 	"github.com/databricks/databricks-sdk-go/common"
@@ -44,8 +45,11 @@ func (c *Client) open(ctx context.Context, a *api, host Host, r request, renew b
 	if err := c.wait(ctx, r.op, host); err != nil {
 		return err
 	}
-	ctx, cancel := context.WithTimeout(ctx, streamTimeout)
-	defer cancel()
+	// A long reply may take its time as long as something comes.
+	ctx, cancel := context.WithCancelCause(ctx)
+	defer cancel(nil)
+	idle := time.AfterFunc(callTimeout, func() { cancel(context.DeadlineExceeded) })
+	defer idle.Stop()
 	token, err := a.token(ctx, c, host, renew)
 	if err != nil {
 		return unauthenticated(host, err)
@@ -59,6 +63,9 @@ func (c *Client) open(ctx context.Context, a *api, host Host, r request, renew b
 	req.Header.Set("User-Agent", useragent.FromContext(ctx))
 	reply, err := c.transport().RoundTrip(req)
 	if err != nil {
+		if cause := context.Cause(ctx); cause != nil {
+			err = &noReplyError{cause: cause}
+		}
 		return reduce(r.op, host, err)
 	}
 	defer func() { _ = reply.Body.Close() }()
@@ -69,14 +76,28 @@ func (c *Client) open(ctx context.Context, a *api, host Host, r request, renew b
 		}
 		return reduce(r.op, host, err)
 	}
-	if err := read(reply.Body); err != nil {
+	if err := read(watched{reply.Body, idle}); err != nil {
 		e := &Error{Op: r.op, Host: host.URL, kind: ErrUncertain, Message: unreadable}
-		if ctx.Err() != nil {
-			e.cause = ctx.Err()
+		if cause := context.Cause(ctx); cause != nil {
+			e.cause, e.Message = cause, "no reply: "+cause.Error()
 		}
 		return e
 	}
 	return nil
+}
+
+// watched puts a timer off whenever something is read.
+type watched struct {
+	io.Reader
+	idle *time.Timer
+}
+
+func (w watched) Read(p []byte) (int, error) {
+	n, err := w.Reader.Read(p)
+	if n > 0 {
+		w.idle.Reset(callTimeout)
+	}
+	return n, err
 }
 
 // decodeList reads a JSON object and hands out the elements of one array in

@@ -1,6 +1,7 @@
 package databricks_test
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"io"
@@ -198,3 +199,63 @@ func TestTokensAreStreamed(t *testing.T) {
 type roundTrip func(*http.Request) (*http.Response, error)
 
 func (f roundTrip) RoundTrip(r *http.Request) (*http.Response, error) { return f(r) }
+
+// A long list may take its time; one that comes to a halt is begun again.
+func TestTokensSlow(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		attempt := 0
+		c, host, _ := stub(t, nil)
+		c.Transport = roundTrip(func(r *http.Request) (*http.Response, error) {
+			reply := &http.Response{StatusCode: http.StatusOK, Header: http.Header{"Content-Type": {"application/json"}}, Request: r}
+			if strings.Contains(r.URL.Path, "/oidc/") {
+				reply.Body = io.NopCloser(strings.NewReader(`{"access_token":"` + accessToken + `","token_type":"Bearer","expires_in":3600}`))
+				return reply, nil
+			}
+			attempt++
+			body := &slowBody{ctx: r.Context(), elements: 10}
+			if attempt == 1 {
+				body.halt = 1 // never goes on after this one
+			}
+			reply.Body = body
+			return reply, nil
+		})
+		begin := time.Now()
+		got, err := c.Tokens(t.Context(), host)
+		// 20 s, 30 s of silence, a short wait, and ten times 20 s.
+		if took := time.Since(begin); err != nil || len(got) != 10 || attempt != 2 || took < 250*time.Second || took > 253*time.Second {
+			t.Errorf("%d tokens, %v, after %v and %d attempts", len(got), err, took, attempt)
+		}
+	})
+}
+
+// slowBody gives one element each twenty seconds.
+type slowBody struct {
+	ctx            context.Context
+	elements, halt int
+	given          int
+}
+
+func (b *slowBody) Read(p []byte) (int, error) {
+	wait := 20 * time.Second
+	if b.halt > 0 && b.given == b.halt {
+		wait = time.Hour
+	}
+	select {
+	case <-b.ctx.Done():
+		return 0, b.ctx.Err()
+	case <-time.After(wait):
+	}
+	b.given++
+	switch {
+	case b.given == 1:
+		return copy(p, `{"token_infos":[{"token_id":"1"}`), nil
+	case b.given < b.elements:
+		return copy(p, fmt.Sprintf(`,{"token_id":"%d"}`, b.given)), nil
+	case b.given == b.elements:
+		return copy(p, fmt.Sprintf(`,{"token_id":"%d"}]}`, b.given)), nil
+	default:
+		return 0, io.EOF
+	}
+}
+
+func (b *slowBody) Close() error { return nil }

@@ -17,7 +17,6 @@ type server struct {
 	perSecond float64
 	tokens    float64
 	last      time.Time
-	answered  int
 	refused   []time.Time
 	admitted  []time.Time
 }
@@ -68,7 +67,7 @@ func TestFindsTheLimit(t *testing.T) {
 	for _, perSecond := range []float64{4, 20, 70} {
 		for _, latency := range []time.Duration{20 * time.Millisecond, 200 * time.Millisecond} {
 			synctest.Test(t, func(t *testing.T) {
-				const lasting = 3 * time.Minute
+				const lasting = 100 * time.Second
 				p := &pace.Pace{}
 				s := &server{perSecond: perSecond}
 				drive(p, s, 32, latency, lasting)

@@ -82,6 +82,8 @@ func (r *run) addPlace(p *place) {
 	r.places = append(r.places, p)
 }
 
+var errNoWorkspace = errors.New("the host is no workspace")
+
 // findPlace finds a workspace by its id or host.
 func (r *run) findPlace(ctx context.Context, name string, listed []databricks.Workspace, complete bool) {
 	if id, err := strconv.ParseInt(name, 10, 64); err == nil {
@@ -107,11 +109,15 @@ func (r *run) findPlace(ctx context.Context, name string, listed []databricks.Wo
 			return
 		}
 	}
+	if r.hasAccount() && host.URL == r.Account.URL {
+		r.gap(ctx, host.URL, "everything in the workspace", "", errNoWorkspace)
+		return
+	}
 	info, err := r.Databricks.HostInfo(ctx, host)
 	switch {
 	case err != nil:
 	case info.WorkspaceID == 0:
-		err = errors.New("the host is no workspace")
+		err = errNoWorkspace
 	case r.hasAccount() && info.AccountID != "" && info.AccountID != r.Account.AccountID:
 		err = errors.New("the workspace belongs to another account")
 	}

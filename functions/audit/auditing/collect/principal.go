@@ -104,7 +104,7 @@ func (r *run) readFederation(ctx context.Context, one *identity) {
 		one.principal.FederationUnknown = true
 		return
 	}
-	err := error(errTime)
+	err := errTime
 	var list []databricks.FederationPolicy
 	if ctx.Err() == nil {
 		list, err = r.Databricks.FederationPolicies(ctx, r.Account, one.id())
