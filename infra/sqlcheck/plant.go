@@ -125,10 +125,14 @@ func (p *planter) everyday() {
 
 func (p *planter) at(at time.Time, identity, work string, status int, params map[string]string) {
 	service, action, _ := strings.Cut(work, ".")
-	p.log.Add(auditlogtest.Event{
-		At: at, Workspace: 1, Address: "198.51.100.9", Agent: "python-requests/2.32", Identity: identity,
-		Service: service, Action: action, Status: status, Params: params,
+	p.from("198.51.100.9", "python-requests/2.32", auditlogtest.Event{
+		At: at, Identity: identity, Service: service, Action: action, Status: status, Params: params,
 	})
+}
+
+func (p *planter) from(address, agent string, e auditlogtest.Event) {
+	e.Workspace, e.Address, e.Agent = 1, address, agent
+	p.log.Add(e)
 }
 
 // limits are events just within and just outside what is looked at.
@@ -166,6 +170,10 @@ func (p *planter) bursts() {
 			At: start.Add(time.Duration(i) * time.Second), Address: fmt.Sprintf("192.0.2.66:%d", 2000+i), Agent: "curl/8", Identity: "unknown",
 			Service: "accounts", Action: "login", Status: 401, Params: map[string]string{"user": fmt.Sprintf("guess%02d@example.com", i)},
 		})
+		p.from("", "", auditlogtest.Event{
+			At: start.Add(2*day + time.Duration(i)*time.Second), Identity: fmt.Sprintf("nowhere%02d@example.com", i),
+			Service: "accounts", Action: "login", Status: 401,
+		})
 	}
 }
 
@@ -173,11 +181,14 @@ func (p *planter) bursts() {
 func (p *planter) awakenings() {
 	wake := func(i int, silence time.Duration) {
 		awake := now.Add(-2 * day)
-		p.at(awake, principal(200+i), "jobs.runNow", 200, nil)
-		p.at(awake, principal(200+i), "jobs.list", 200, nil)
-		p.at(awake.Add(time.Hour), principal(200+i), "jobs.list", 200, nil)
+		used := auditlogtest.Event{At: awake, Identity: principal(200 + i), Service: "jobs", Action: "list"}
+		p.from("203.0.113.200", "second/1", used)
+		p.from("203.0.113.100", "first/1", used)
+		used.At = awake.Add(time.Hour)
+		p.from("203.0.113.1", "third/1", used)
 		if silence > 0 {
 			p.at(awake.Add(-silence), principal(200+i), "jobs.runNow", 200, nil)
+			p.at(awake.Add(-silence-time.Minute), principal(200+i), "jobs.runNow", 200, nil)
 			p.at(awake.Add(-time.Hour), principal(200+i), "jobs.runNow", 403, nil)
 		}
 	}
@@ -198,6 +209,9 @@ func (p *planter) changes() {
 	p.at(at, person(6), "servicePrincipalCredentials.create", 403, params)
 	p.at(at, person(6), "servicePrincipalCredentials.create", 200, map[string]string{"service_principal_id": "", "principal": "p43"})
 	p.at(at, principal(9), "accounts.generateDbToken", 200, nil)
+	p.from("203.0.113.1", "", auditlogtest.Event{
+		At: at, Identity: person(7), Service: "accounts", Action: "setAdmin", Params: map[string]string{"targetUserName": "mallory@example.com"},
+	})
 	p.at(at, person(7), "accounts.setAdmin", 200, map[string]string{"targetUserName": "mallory@example.com"})
 	p.at(at, rotator, "accounts.setAccountAdmin", 200, map[string]string{"targetUserId": "77"})
 	p.at(at, person(7), "accounts.addPrincipalsToGroup", 200, map[string]string{"group_name": "Account Admins", "targetUserName": "mallory@example.com"})
