@@ -102,10 +102,10 @@ func (e *Estate) Settled(grace time.Duration) []Violation {
 			}
 		}
 		for _, s := range e.Databricks.Secrets(m.Principal.ID) {
-			i := slices.IndexFunc(m.history, func(t tenure) bool { return t.clientSecret == s.Value })
+			last := m.lastTenure(s.Value)
 			switch {
-			case i >= 0 && i < len(m.history)-1 && now.Sub(m.history[i].until) > grace && !m.foreign[s.ID]:
-				found = append(found, Violation{2, m.Name, fmt.Sprintf("predecessor %.8s is still alive %v after its successor became current", s.ID, now.Sub(m.history[i].until))})
+			case last != nil && !last.until.IsZero() && now.Sub(last.until) > grace && !m.foreign[s.ID]:
+				found = append(found, Violation{2, m.Name, fmt.Sprintf("predecessor %.8s is still alive %v after its successor became current", s.ID, now.Sub(last.until))})
 			case !recorded[s.Value] && !m.foreign[s.ID]:
 				found = append(found, Violation{3, m.Name, fmt.Sprintf("OAuth secret %.8s is recorded nowhere", s.ID)})
 			}
@@ -117,6 +117,17 @@ func (e *Estate) Settled(grace time.Duration) []Violation {
 		}
 	}
 	return found
+}
+
+// lastTenure is the last time that a credential was current, nil if it never
+// was. A person may have made it current again.
+func (m *Managed) lastTenure(clientSecret string) *tenure {
+	for i := len(m.history) - 1; i >= 0; i-- {
+		if m.history[i].clientSecret == clientSecret {
+			return &m.history[i]
+		}
+	}
+	return nil
 }
 
 // adopted tells whether a person's secret was current once, and so became the

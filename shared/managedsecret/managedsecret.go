@@ -16,6 +16,7 @@ import (
 	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/aws/retry"
 	"github.com/aws/aws-sdk-go-v2/service/secretsmanager"
 	"github.com/aws/aws-sdk-go-v2/service/secretsmanager/types"
 	"github.com/aws/smithy-go"
@@ -100,8 +101,49 @@ type API interface {
 	UpdateSecretVersionStage(context.Context, *secretsmanager.UpdateSecretVersionStageInput, ...func(*secretsmanager.Options)) (*secretsmanager.UpdateSecretVersionStageOutput, error)
 }
 
+// Pace decides when the next write may be sent.
+type Pace interface {
+	// Wait returns when a write may be sent, or with the context's error.
+	Wait(ctx context.Context) error
+	// Answered notes an answer that was no complaint about the pace.
+	Answered()
+	// Throttled notes that Secrets Manager asked to slow down.
+	Throttled(after time.Duration)
+}
+
 // Store reads and writes managed secrets.
-type Store struct{ API API }
+type Store struct {
+	API API
+	// Writes is the pace of writes, nil for none. Secrets Manager takes 50 a
+	// second in a region, of everybody there, and no wish can change that.
+	Writes Pace
+}
+
+// wait keeps the pace of writes.
+func (s Store) wait(ctx context.Context) error {
+	if s.Writes == nil {
+		return nil
+	}
+	if err := s.Writes.Wait(ctx); err != nil {
+		return fmt.Errorf("not sent: no time was left for it: %w", err)
+	}
+	return nil
+}
+
+// note tells the pace how a write went.
+func (s Store) note(throttled bool) {
+	switch {
+	case s.Writes == nil:
+	case throttled:
+		s.Writes.Throttled(0)
+	default:
+		s.Writes.Answered()
+	}
+}
+
+func isThrottled(err error) bool {
+	return retry.ThrottleErrorCode{Codes: retry.DefaultThrottleErrorCodes}.IsErrorThrottle(err) == aws.TrueTernary
+}
 
 // List yields every managed secret, a page of 100 at a time.
 func (s Store) List(ctx context.Context) iter.Seq2[Secret, error] {
@@ -250,7 +292,11 @@ func (s Store) MoveLabel(ctx context.Context, arn, label, from, to string) error
 	if to != "" {
 		in.MoveToVersionId = &to
 	}
+	if err := s.wait(ctx); err != nil {
+		return fmt.Errorf("moving %s: %w", label, err)
+	}
 	_, err := s.API.UpdateSecretVersionStage(ctx, in)
+	s.note(err != nil && isThrottled(err))
 	if err == nil {
 		return nil
 	}

@@ -8,7 +8,6 @@ import (
 	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
-	"github.com/aws/aws-sdk-go-v2/aws/retry"
 	"github.com/aws/aws-sdk-go-v2/service/secretsmanager"
 	smithyhttp "github.com/aws/smithy-go/transport/http"
 	"github.com/cenkalti/backoff/v5"
@@ -54,15 +53,20 @@ func (s Store) Put(ctx context.Context, arn string, w Write) error {
 	uncertain := false
 	var last error
 	_, err := backoff.Retry(ctx, func() (struct{}, error) {
+		if err := s.wait(ctx); err != nil {
+			last = err
+			return struct{}{}, backoff.Permanent(err)
+		}
 		ctx, cancel := context.WithTimeout(ctx, putTimeout)
 		defer cancel()
 		_, err := s.API.PutSecretValue(ctx, in, func(o *secretsmanager.Options) { o.Retryer = aws.NopRetryer{} })
+		throttled := err != nil && isThrottled(err)
+		s.note(throttled)
 		if err == nil {
 			last = nil
 			return struct{}{}, nil
 		}
 		last = reduce(err)
-		throttled := retry.ThrottleErrorCode{Codes: retry.DefaultThrottleErrorCodes}.IsErrorThrottle(err) == aws.TrueTernary
 		if !throttled && refused(err) {
 			return struct{}{}, backoff.Permanent(last)
 		}

@@ -167,7 +167,7 @@ func TestExclusive(t *testing.T) {
 			t.Error("it is removed before its owner could notice")
 		}
 		time.Sleep(time.Minute)
-		if _, err := w.engine.Rotate(w.t.Context(), "direct", []string{"alone"}, true, false); err != nil {
+		if _, err := w.engine.Rotate(w.t.Context(), "direct", rotation.RotateRequest{Secrets: []string{"alone"}, Force: true}); err != nil {
 			t.Error(err)
 		}
 		if !strings.Contains(strings.Join(w.ids(alone), " "), foreign.ID) {

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"slices"
+	"strconv"
 	"strings"
 
 	"databricks-credential-rotation/shared/secret"
@@ -31,14 +32,19 @@ type SweepRequest struct {
 // RotateRequest asks for some secrets by name or ARN.
 type RotateRequest struct {
 	Secrets []string
-	Force   bool
-	DryRun  bool
+	// Force rotates them whatever their age.
+	Force bool
+	// Reconcile also tries their current credentials.
+	Reconcile bool
+	DryRun    bool
 }
 
 // Message is one message of a queue batch.
 type Message struct {
-	ID      string
-	Request RotateRequest
+	ID, Body string
+	Request  RotateRequest
+	// Receives counts how often it was received, this time included.
+	Receives int
 	// Err tells why the body is no request.
 	Err error
 }
@@ -48,6 +54,7 @@ type Message struct {
 //
 //	{"action": "sweep", "dry_run": false}
 //	{"action": "reconcile", "dry_run": false}
+//	{"action": "reconcile", "secrets": ["name or ARN"], "dry_run": false}
 //	{"action": "rotate", "secrets": ["name or ARN"], "force": false, "dry_run": false}
 //	{"Step": …, "SecretId": …, "ClientRequestToken": …, "RotationToken": …}
 //	{"Records": [{"messageId": …, "eventSource": "aws:sqs", "body": "{\"action\": \"rotate\", …}"}]}
@@ -83,17 +90,19 @@ func parseAction(payload []byte) (Event, error) {
 	if err := decodeStrict(payload, &e); err != nil {
 		return Event{}, err
 	}
-	switch e.Action {
-	case "sweep", "reconcile":
-		if len(e.Secrets) > 0 || e.Force {
-			return Event{}, fmt.Errorf("event: secrets and force belong to the action rotate, not to %s", e.Action)
-		}
-		return Event{Sweep: &SweepRequest{Reconcile: e.Action == "reconcile", DryRun: e.DryRun}}, nil
-	case "rotate":
+	reconcile := e.Action == "reconcile"
+	switch {
+	case e.Action == "sweep" && e.Secrets != nil:
+		return Event{}, errors.New("event: secrets belong to the actions rotate and reconcile, not to sweep")
+	case e.Force && e.Action != "rotate":
+		return Event{}, fmt.Errorf("event: force belongs to the action rotate, not to %s", e.Action)
+	case e.Action == "sweep" || reconcile && e.Secrets == nil:
+		return Event{Sweep: &SweepRequest{Reconcile: reconcile, DryRun: e.DryRun}}, nil
+	case e.Action == "rotate" || reconcile:
 		if len(e.Secrets) == 0 || slices.Contains(e.Secrets, "") {
 			return Event{}, errors.New("event: secrets must name at least one secret, and none by an empty name")
 		}
-		return Event{Rotate: &RotateRequest{Secrets: e.Secrets, Force: e.Force, DryRun: e.DryRun}}, nil
+		return Event{Rotate: &RotateRequest{Secrets: e.Secrets, Force: e.Force, Reconcile: reconcile, DryRun: e.DryRun}}, nil
 	default:
 		return Event{}, errors.New("event: action must be sweep, reconcile or rotate")
 	}
@@ -130,6 +139,9 @@ func parseQueue(payload []byte) (Event, error) {
 			MessageID   string `json:"messageId"`
 			EventSource string `json:"eventSource"`
 			Body        string `json:"body"`
+			Attributes  struct {
+				ApproximateReceiveCount string
+			} `json:"attributes"`
 		}
 	}
 	if err := json.Unmarshal(payload, &batch); err != nil {
@@ -143,13 +155,14 @@ func parseQueue(payload []byte) (Event, error) {
 		if r.EventSource != "aws:sqs" || r.MessageID == "" {
 			return Event{}, errors.New("event: Records must come from SQS: eventSource aws:sqs and a messageId each")
 		}
-		m := Message{ID: r.MessageID}
+		m := Message{ID: r.MessageID, Body: r.Body}
+		m.Receives, _ = strconv.Atoi(r.Attributes.ApproximateReceiveCount)
 		body, err := parseAction([]byte(r.Body))
 		switch {
 		case err != nil:
 			m.Err = err
 		case body.Rotate == nil:
-			m.Err = errors.New("event: a message's action must be rotate")
+			m.Err = errors.New("event: a message's action must be rotate or reconcile, with secrets")
 		default:
 			m.Request = *body.Rotate
 		}

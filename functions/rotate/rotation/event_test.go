@@ -60,7 +60,7 @@ func TestParseEventRefuses(t *testing.T) {
 		`{"action":"sweep","Records":[]}`:     "belong to different kinds",
 		`{"action":"sweep","dryrun":true}`:    `unknown field "dryrun"`,
 		`{"action":"sweep","dry_run":"yes"}`:  "dry_run must be a bool",
-		`{"action":"sweep","secrets":["a"]}`:  "secrets and force belong to the action rotate, not to sweep",
+		`{"action":"sweep","secrets":["a"]}`:  "secrets belong to the actions rotate and reconcile, not to sweep",
 		`{"action":"reconcile","force":true}`: "not to reconcile",
 		`{"action":"Sweep"}`:                  "action must be sweep, reconcile or rotate",
 		`{"action":1}`:                        "action must be a string",

@@ -123,6 +123,9 @@ type Report struct {
 	Secrets int `json:"secrets"`
 	// Counts are by status.
 	Counts map[Status]int `json:"counts"`
+	// Queued counts the secrets that were handed to other invocations, because
+	// they are many or the run's time was over.
+	Queued int `json:"queued,omitempty"`
 	// Left are the secrets that were not looked at because the run's time was
 	// over.
 	Left []string `json:"left,omitempty"`

@@ -11,6 +11,7 @@ import (
 	"sync"
 	"time"
 
+	"databricks-credential-rotation/shared/databricks"
 	"databricks-credential-rotation/shared/managedsecret"
 )
 
@@ -55,7 +56,7 @@ func (e *Engine) Sweep(ctx context.Context, check, dry bool) (*Report, error) {
 		}
 	}
 	flush()
-	pool.running.Wait()
+	pool.drain(ctx)
 	if listing == nil && registered[unread] == 0 {
 		r.registered = registered
 	}
@@ -95,6 +96,14 @@ func (r *run) sweepBatch(ctx context.Context, pool *pool, batch []managedsecret.
 			continue
 		}
 		registered[current.Credential.ClientID]++
+		if s.Holder(managedsecret.Current) == current.ID && !r.check && !Glance(r.now(), r.policy, s, current) {
+			pool.done(r.watch(newOutcome(s, current), current))
+			continue
+		}
+		if r.Queue != nil && !r.dry && pool.begun >= cmp.Or(r.QueueAbove, DefaultQueueAbove) {
+			pool.leave(s.Name)
+			continue
+		}
 		pool.work(ctx, task{
 			name: s.Name,
 			do:   func() Outcome { return r.rotate(ctx, s, current, false) },
@@ -103,17 +112,16 @@ func (r *run) sweepBatch(ctx context.Context, pool *pool, batch []managedsecret.
 	}
 }
 
-// Rotate looks at the named secrets only, by name or ARN, and with force
-// rotates them whatever their age.
-func (e *Engine) Rotate(ctx context.Context, door string, ids []string, force, dry bool) (*Report, error) {
+// Rotate looks at the named secrets only.
+func (e *Engine) Rotate(ctx context.Context, door string, req RotateRequest) (*Report, error) {
 	r, err := e.newRun(ctx, door)
 	if err != nil {
 		return nil, err
 	}
-	r.dry = dry
+	r.dry, r.check = req.DryRun, req.Reconcile
 	pool := newPool(r, e.Workers)
-	for _, id := range ids {
-		do := func() Outcome { return r.readAndRotate(ctx, id, force) }
+	for _, id := range req.Secrets {
+		do := func() Outcome { return r.readAndRotate(ctx, id, req.Force) }
 		pool.work(ctx, task{name: id, do: do, redo: do})
 	}
 	report := pool.finish(ctx)
@@ -168,7 +176,7 @@ func (r *run) log(ctx context.Context, report *Report) {
 		r.Log.LogAttrs(ctx, level, "secret", attrs...)
 	}
 	r.Log.LogAttrs(ctx, slog.LevelInfo, "run finished", slog.String("door", report.Door),
-		slog.Bool("nothing_to_do", report.Counts[Unchanged] == report.Secrets), slog.Int("secrets", report.Secrets), slog.Any("counts", report.Counts), slog.Any("left", report.Left))
+		slog.Bool("nothing_to_do", report.Counts[Unchanged] == report.Secrets), slog.Int("secrets", report.Secrets), slog.Any("counts", report.Counts), slog.Int("queued", report.Queued), slog.Any("left", report.Left))
 }
 
 // task is the work on one managed secret. What is postponed is done once more
@@ -176,7 +184,20 @@ func (r *run) log(ctx context.Context, report *Report) {
 type task struct {
 	name     string
 	do, redo func() Outcome
+	// result takes what became of it, if somebody asks.
+	result *Outcome
+	tries  int
 }
+
+// later is the task as it is done once more.
+func (t task) later() task {
+	t.do = t.redo
+	return t
+}
+
+// busyTries is how often a run turns to a secret whose work was cut short
+// because a cloud was too busy. Each turn begins with a fresh look.
+const busyTries = 4
 
 // pool works on a bounded number of secrets at once and collects what became
 // of them.
@@ -185,8 +206,14 @@ type pool struct {
 	slots   chan struct{}
 	running sync.WaitGroup
 
+	// begun counts the tasks that were begun. Only the goroutine that hands
+	// them out counts.
+	begun int
+
 	mu     sync.Mutex
 	report *Report
+	// again are the tasks that were told to come back later.
+	again []task
 	// postponed are the tasks that wait for the budget, removals how many
 	// OAuth secrets they would remove.
 	postponed []task
@@ -209,11 +236,10 @@ func (p *pool) work(ctx context.Context, t task) {
 	p.slots <- struct{}{}
 	if deadline, ok := ctx.Deadline(); ctx.Err() != nil || ok && time.Until(deadline) < stopMargin {
 		<-p.slots
-		p.mu.Lock()
-		p.report.Left = append(p.report.Left, t.name)
-		p.mu.Unlock()
+		p.leave(t.name)
 		return
 	}
+	p.begun++
 	p.running.Go(func() {
 		defer func() { <-p.slots }()
 		defer func() {
@@ -221,22 +247,43 @@ func (p *pool) work(ctx context.Context, t task) {
 				// The cause is not printed: it may hold a secret. The stack's
 				// arguments are addresses.
 				p.run.Log.ErrorContext(ctx, "internal fault", "secret", t.name, "stack", string(debug.Stack()))
-				p.done(Outcome{Secret: t.name}.fail(fmt.Errorf("internal fault (%T); this is a bug", cause)))
+				p.settle(t, Outcome{Secret: t.name}.fail(fmt.Errorf("internal fault (%T); this is a bug", cause)))
 			}
 		}()
-		o := t.do()
-		if o.postponed > 0 {
-			p.postpone(t, o)
-			return
+		p.settle(t, t.do())
+	})
+}
+
+// leave counts a secret as left to another run.
+func (p *pool) leave(name string) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.report.Left = append(p.report.Left, name)
+}
+
+// settle takes what became of a task, or keeps the task for later.
+func (p *pool) settle(t task, o Outcome) {
+	switch {
+	case o.postponed > 0:
+		p.postpone(t.later(), o)
+	case errors.Is(o.Err, databricks.ErrBusy) && t.tries+1 < busyTries:
+		t = t.later()
+		t.tries++
+		p.mu.Lock()
+		defer p.mu.Unlock()
+		p.again = append(p.again, t)
+	default:
+		if t.result != nil {
+			*t.result = o
 		}
 		p.done(o)
-	})
+	}
 }
 
 func (p *pool) postpone(t task, o Outcome) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	p.postponed = append(p.postponed, task{name: t.name, do: t.redo})
+	p.postponed = append(p.postponed, t)
 	p.removals += o.postponed
 	p.known += o.live
 }
@@ -248,14 +295,31 @@ func (p *pool) done(o Outcome) {
 	p.report.add(o)
 }
 
-// finish waits, decides about what was postponed, and does that.
+// drain waits until nothing is running and nothing is to be tried again.
+func (p *pool) drain(ctx context.Context) {
+	for {
+		p.running.Wait()
+		again := p.again
+		p.again = nil
+		if len(again) == 0 {
+			return
+		}
+		for _, t := range again {
+			p.work(ctx, t)
+		}
+	}
+}
+
+// finish waits, decides about what was postponed, and does that. What is left
+// then is queued for other invocations.
 func (p *pool) finish(ctx context.Context) *Report {
-	p.running.Wait()
+	p.drain(ctx)
 	p.report.OverBudget = p.run.decide(p.removals, p.known)
 	for _, t := range p.postponed {
 		p.work(ctx, t)
 	}
-	p.running.Wait()
+	p.drain(ctx)
+	p.run.queue(ctx, p.report)
 	slices.Sort(p.report.Left)
 	slices.SortFunc(p.report.Outcomes, func(a, b Outcome) int { return cmp.Compare(a.Secret, b.Secret) })
 	return p.report

@@ -60,7 +60,7 @@ func TestOverdue(t *testing.T) {
 func TestReportTellsAges(t *testing.T) {
 	inWorld(t, func(w *world) {
 		old := w.register(estatetest.Registration{Name: "old"})
-		if _, err := w.engine.Rotate(w.t.Context(), "direct", []string{"old"}, true, false); err != nil {
+		if _, err := w.engine.Rotate(w.t.Context(), "direct", rotation.RotateRequest{Secrets: []string{"old"}, Force: true}); err != nil {
 			t.Fatal(err)
 		}
 		time.Sleep(10 * day)
