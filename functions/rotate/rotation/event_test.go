@@ -20,6 +20,7 @@ func TestParseEvent(t *testing.T) {
 		`{"action":"sweep"}`:                                              {Sweep: &rotation.SweepRequest{}},
 		`{"action":"sweep","dry_run":true}`:                               {Sweep: &rotation.SweepRequest{DryRun: true}},
 		`{"action":"reconcile"}`:                                          {Sweep: &rotation.SweepRequest{Reconcile: true}},
+		`{"action":"reconcile","secrets":["a"],"dry_run":true}`:           {Rotate: &rotation.RotateRequest{Secrets: []string{"a"}, Reconcile: true, DryRun: true}},
 		`{"action":"rotate","secrets":["a","b"]}`:                         {Rotate: &rotation.RotateRequest{Secrets: []string{"a", "b"}}},
 		`{"action":"rotate","secrets":["a"],"force":true,"dry_run":true}`: {Rotate: &rotation.RotateRequest{Secrets: []string{"a"}, Force: true, DryRun: true}},
 		`{"Step":"createSecret","SecretId":"arn:x","ClientRequestToken":"` + stepToken + `","RotationToken":"` + rotationToken + `"}`: {
@@ -28,8 +29,8 @@ func TestParseEvent(t *testing.T) {
 		`{"Step":"finishSecret","SecretId":"arn:x","ClientRequestToken":"` + stepToken + `"}`: {
 			Step: &rotation.StepRequest{Step: rotation.FinishSecret, SecretID: "arn:x", Token: stepToken},
 		},
-		`{"Records":[{"messageId":"m1","eventSource":"aws:sqs","attributes":{},"body":"{\"action\":\"rotate\",\"secrets\":[\"a\"]}"}]}`: {
-			Queue: []rotation.Message{{ID: "m1", Request: rotation.RotateRequest{Secrets: []string{"a"}}}},
+		`{"Records":[{"messageId":"m1","eventSource":"aws:sqs","attributes":{"ApproximateReceiveCount":"2"},"body":"{\"action\":\"rotate\",\"secrets\":[\"a\"]}"}]}`: {
+			Queue: []rotation.Message{{ID: "m1", Receives: 2, Body: `{"action":"rotate","secrets":["a"]}`, Request: rotation.RotateRequest{Secrets: []string{"a"}}}},
 		},
 	} {
 		got, err := rotation.ParseEvent([]byte(payload))
@@ -61,6 +62,8 @@ func TestParseEventRefuses(t *testing.T) {
 		`{"action":"sweep","dryrun":true}`:    `unknown field "dryrun"`,
 		`{"action":"sweep","dry_run":"yes"}`:  "dry_run must be a bool",
 		`{"action":"sweep","secrets":["a"]}`:  "secrets belong to the actions rotate and reconcile, not to sweep",
+		`{"action":"reconcile","secrets":[]}`: "secrets must name at least one",
+		`{"action":"sweep","secrets":[]}`:     "not to sweep",
 		`{"action":"reconcile","force":true}`: "not to reconcile",
 		`{"action":"Sweep"}`:                  "action must be sweep, reconcile or rotate",
 		`{"action":1}`:                        "action must be a string",

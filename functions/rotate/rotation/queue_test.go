@@ -1,0 +1,245 @@
+package rotation_test
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/aws/aws-lambda-go/events"
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/service/sqs"
+	"github.com/aws/aws-sdk-go-v2/service/sqs/types"
+
+	"databricks-credential-rotation/functions/rotate/queue"
+	"databricks-credential-rotation/functions/rotate/rotation"
+	"databricks-credential-rotation/shared/databrickstest"
+	"databricks-credential-rotation/shared/estatetest"
+	"databricks-credential-rotation/shared/faulttest"
+)
+
+// queued is a world whose engine has a queue.
+type queued struct {
+	*world
+	sqs *sqs.Client
+	queue.Queue
+	// redelivered counts the receives of each body after its first.
+	redelivered map[string]int
+}
+
+const visibility = time.Hour
+
+func (w *world) withQueue() *queued {
+	w.t.Helper()
+	q := &queued{world: w, sqs: sqs.NewFromConfig(w.AWS.Config()), redelivered: map[string]int{}}
+	q.API = q.sqs
+	for name, url := range map[string]*string{"rotate": &q.URL, "rotate-dead": &q.DeadLetterURL} {
+		out, err := q.sqs.CreateQueue(w.t.Context(), &sqs.CreateQueueInput{
+			QueueName: &name, Attributes: map[string]string{"VisibilityTimeout": fmt.Sprint(int(visibility.Seconds()))},
+		})
+		w.must(err)
+		*url = *out.QueueUrl
+	}
+	w.engine.Queue = q.Queue
+	return q
+}
+
+func (q *queued) receive(url string) []types.Message {
+	q.t.Helper()
+	out, err := q.sqs.ReceiveMessage(q.t.Context(), &sqs.ReceiveMessageInput{
+		QueueUrl: &url, MaxNumberOfMessages: 10, MessageAttributeNames: []string{"All"},
+		MessageSystemAttributeNames: []types.MessageSystemAttributeName{types.MessageSystemAttributeNameAll},
+	})
+	q.must(err)
+	return out.Messages
+}
+
+// work is Lambda's event source: batches of ten, until nothing is visible. It
+// returns how many messages were done with.
+func (q *queued) work() int {
+	q.t.Helper()
+	done := 0
+	for {
+		batch := q.receive(q.URL)
+		if len(batch) == 0 {
+			return done
+		}
+		var event events.SQSEvent
+		for _, m := range batch {
+			event.Records = append(event.Records, events.SQSMessage{
+				MessageId: *m.MessageId, ReceiptHandle: *m.ReceiptHandle, Body: *m.Body, EventSource: "aws:sqs", Attributes: m.Attributes,
+			})
+			if m.Attributes["ApproximateReceiveCount"] != "1" {
+				q.redelivered[*m.Body]++
+			}
+		}
+		payload, err := json.Marshal(event)
+		q.must(err)
+		answer, err := q.invoke(q.t.Context(), payload)
+		q.must(err)
+		var response events.SQSEventResponse
+		q.must(json.Unmarshal(answer, &response))
+		failed := map[string]bool{}
+		for _, f := range response.BatchItemFailures {
+			failed[f.ItemIdentifier] = true
+		}
+		for _, m := range batch {
+			if failed[*m.MessageId] {
+				continue
+			}
+			_, err := q.sqs.DeleteMessage(q.t.Context(), &sqs.DeleteMessageInput{QueueUrl: &q.URL, ReceiptHandle: m.ReceiptHandle})
+			q.must(err)
+			done++
+		}
+	}
+}
+
+func (w *world) fleet(n int) {
+	for i := range n {
+		w.register(estatetest.Registration{Name: fmt.Sprintf("etl-%02d", i)})
+	}
+	time.Sleep(w.policy.Interval)
+}
+
+// A sweep works on so many secrets itself and queues the rest; in the end each
+// is rotated once, and only those that cannot be are delivered again, until
+// they are given up with their reason.
+func TestQueue(t *testing.T) {
+	inWorld(t, func(w *world) {
+		q := w.withQueue()
+		w.fleet(40)
+		poisoned := w.Managed()[30:32]
+		for _, m := range poisoned {
+			w.SetActive(m, false)
+		}
+		w.engine.QueueAbove = 15
+		w.resetCalls()
+		report := w.sweep("")
+		if report.Counts[rotation.Rotated] != 15 || report.Queued != 25 || len(report.Left) > 0 {
+			t.Fatalf("counts %v, %d queued, left %v", report.Counts, report.Queued, report.Left)
+		}
+		if done := q.work(); done != 23 {
+			t.Errorf("%d messages are done with, want all but the poisoned two", done)
+		}
+		for range 5 {
+			time.Sleep(visibility)
+			q.work()
+		}
+		if writes := w.calls()["PutSecretValue"]; writes != 38 {
+			t.Errorf("%d writes for 38 rotations", writes)
+		}
+		if len(q.redelivered) != len(poisoned) {
+			t.Errorf("delivered again: %v, want the poisoned only", q.redelivered)
+		}
+		dead := q.receive(q.DeadLetterURL)
+		if len(dead) != len(poisoned) {
+			t.Fatalf("%d messages were given up, want %d", len(dead), len(poisoned))
+		}
+		for _, m := range dead {
+			if reason := aws.ToString(m.MessageAttributes[queue.ReasonAttribute].StringValue); !strings.Contains(reason, "inactive: service principal") {
+				t.Errorf("%s was given up with the reason %q", *m.Body, reason)
+			}
+			if n := q.redelivered[*m.Body]; n != 3 {
+				t.Errorf("%s was given up after %d deliveries more than the first, want 3", *m.Body, n)
+			}
+		}
+		for _, m := range poisoned {
+			w.SetActive(m, true)
+		}
+		w.engine.QueueAbove = 0
+		w.sweep("")
+		time.Sleep(w.policy.Grace)
+		w.sweep("")
+		w.settled()
+	})
+}
+
+// A message that makes no sense is given up at once: no repetition mends it.
+func TestQueueGarbage(t *testing.T) {
+	inWorld(t, func(w *world) {
+		q := w.withQueue()
+		if _, err := q.Send(w.t.Context(), []string{`{"action":"sweep"}`}); err != nil {
+			t.Fatal(err)
+		}
+		if done := q.work(); done != 1 || len(q.redelivered) > 0 {
+			t.Errorf("%d done, delivered again: %v", done, q.redelivered)
+		}
+		if dead := q.receive(q.DeadLetterURL); len(dead) != 1 {
+			t.Errorf("%d messages were given up", len(dead))
+		}
+	})
+}
+
+// What a run has no time for is queued, and is no error; if the queue cannot
+// be had, it is one.
+func TestQueueBeforeDeadline(t *testing.T) {
+	for _, down := range []bool{false, true} {
+		inWorld(t, func(w *world) {
+			q := w.withQueue()
+			w.fleet(12)
+			w.engine.Workers = 1
+			w.engine.Databricks = w.Client(slowly{3 * time.Second, w.Databricks.Transport()})
+			want := ""
+			if down {
+				w.AWS.Faults().Add(faulttest.Fault{Kind: faulttest.ServerError, Op: "SendMessageBatch", Times: faulttest.Forever})
+				want = "were left for the next run, for time was over"
+			}
+			ctx, cancel := context.WithTimeout(w.t.Context(), 2*time.Minute)
+			defer cancel()
+			report, err := w.engine.Sweep(ctx, false, false)
+			w.checkErr(err, want)
+			if left := 12 - report.Secrets; left == 0 || !down && report.Queued != left || down && len(report.Left) != left {
+				t.Errorf("%d looked at, %d queued, left %v", report.Secrets, report.Queued, report.Left)
+			}
+			w.AWS.Faults().Clear()
+			w.engine.Databricks = w.Client(nil)
+			q.work()
+			w.sweep("")
+			w.settled()
+		})
+	}
+}
+
+// A reconcile that is queued is still a reconcile.
+func TestQueuedReconcile(t *testing.T) {
+	inWorld(t, func(w *world) {
+		q := w.withQueue()
+		w.fleet(3)
+		w.sweep("")
+		for _, m := range w.Managed() {
+			w.DeleteByHand(m, w.current(m).OAuthSecretID)
+		}
+		w.engine.QueueAbove = 1
+		report, err := w.engine.Sweep(w.t.Context(), true, false)
+		w.checkErr(err, "")
+		if report.Queued != 2 || q.work() != 2 {
+			t.Errorf("%d queued", report.Queued)
+		}
+		for _, m := range w.Managed() {
+			if !w.Databricks.Authenticates(w.current(m).ClientID, w.current(m).ClientSecret.Reveal()) {
+				t.Errorf("%s: AWSCURRENT is still dead", m.Name)
+			}
+		}
+	})
+}
+
+// A cloud that is too busy for a while costs no rotation: the run comes back
+// to the secret, from a fresh look, and sends no create twice.
+func TestComesBackToWhatWasTooBusy(t *testing.T) {
+	inWorld(t, func(w *world) {
+		w.fleet(4)
+		w.Databricks.Faults().Add(faulttest.Fault{Kind: faulttest.Throttled, Op: databrickstest.OpWorkspaceCreateSecret, Times: 3})
+		if report := w.sweep(""); report.Counts[rotation.Rotated] != 4 {
+			t.Errorf("counts %v", report.Counts)
+		}
+	})
+	inWorld(t, func(w *world) {
+		w.fleet(2)
+		w.Databricks.Faults().Add(faulttest.Fault{Kind: faulttest.Throttled, Op: databrickstest.OpWorkspaceCreateSecret, Times: faulttest.Forever})
+		w.sweep("too many requests")
+		w.Databricks.Faults().Clear()
+		w.sweep("")
+	})
+}
