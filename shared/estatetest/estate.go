@@ -63,6 +63,10 @@ type Managed struct {
 	// rotation cannot prevent: its current secret deleted by hand, the
 	// principal switched off.
 	disturbed bool
+	// killed are the values that a revocation has ended, and heldSince is when
+	// one did that issues nothing, zero if none holds.
+	killed    []string
+	heldSince time.Time
 }
 
 // tenure is the time in which a credential was current.
@@ -72,6 +76,8 @@ type tenure struct {
 	// excused tells that it is not the rotation's fault if it does not work: a
 	// person deleted it, or it died while its principal was switched off.
 	excused bool
+	// waived tells that a replacement has waived its grace.
+	waived bool
 }
 
 // Config sets an estate up. The zero value is usable.

@@ -65,6 +65,7 @@ func (e *Estate) sample(grace time.Duration) []Violation {
 	now := e.Now()
 	var found []Violation
 	for _, m := range e.managed {
+		found = append(found, e.revived(m)...)
 		if m.disturbed || len(m.history) == 0 {
 			continue
 		}
@@ -74,7 +75,7 @@ func (e *Estate) sample(grace time.Duration) []Violation {
 			case t.excused:
 			case current && !live:
 				found = append(found, Violation{1, m.Name, "AWSCURRENT does not authenticate"})
-			case !current && !live && now.Sub(t.until) < grace:
+			case !current && !live && !t.waived && now.Sub(t.until) < grace:
 				found = append(found, Violation{2, m.Name, fmt.Sprintf("a predecessor is gone %v after its successor became current", now.Sub(t.until))})
 			case live && !sameScopes(s.Scopes, m.Scopes):
 				found = append(found, Violation{5, m.Name, fmt.Sprintf("the scopes are %v, not %v", s.Scopes, m.Scopes)})
@@ -95,6 +96,7 @@ func (e *Estate) Settled(grace time.Duration) []Violation {
 	found := e.sample(grace)
 	now := e.Now()
 	for _, m := range e.managed {
+		found = append(found, e.undone(m)...)
 		recorded := map[string]bool{}
 		for _, v := range e.AWS.Versions(m.Name) {
 			if c, err := credential.Parse(secret.New(v.Value)); err == nil {

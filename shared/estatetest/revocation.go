@@ -1,0 +1,109 @@
+package estatetest
+
+import (
+	"fmt"
+	"time"
+
+	"databricks-credential-rotation/shared/databrickstest"
+)
+
+// What a revocation does is not the rotation's fault: grace is waived, and
+// AWSCURRENT may stop working. In return, what it has killed stays dead.
+
+// Replacing is the beginning of a replacement: grace is waived for all that is
+// there, and AWSCURRENT must work all the same.
+func (e *Estate) Replacing(m *Managed) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	e.observe()
+	for i := range m.history {
+		m.history[i].waived = true
+	}
+}
+
+// Revoking is the beginning of a revocation or a lockout: from here on
+// AWSCURRENT may be dead.
+func (e *Estate) Revoking(m *Managed) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	e.observe()
+	for i := range m.history {
+		m.history[i].excused = true
+	}
+	m.disturbed = true
+}
+
+// Killed is the end of a revocation that says that it is complete: these
+// values never work again. With held, nothing may be issued either, until
+// [Estate.Releasing].
+func (e *Estate) Killed(m *Managed, held bool, values ...string) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	m.killed = append(m.killed, values...)
+	if held {
+		m.heldSince = e.Now()
+	}
+}
+
+// Releasing is the beginning of a release.
+func (e *Estate) Releasing(m *Managed) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	m.heldSince = time.Time{}
+}
+
+// Held tells whether a revocation holds the managed secret.
+func (e *Estate) Held(m *Managed) bool {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	return !m.heldSince.IsZero()
+}
+
+// Values are the live OAuth secrets of a principal that no person made.
+func (e *Estate) Values(m *Managed) []string {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	var values []string
+	for _, s := range e.Databricks.Secrets(m.Principal.ID) {
+		if !m.foreign[s.ID] || m.adopted(e, s.ID) {
+			values = append(values, s.Value)
+		}
+	}
+	return values
+}
+
+// revived finds what must have stayed dead.
+func (e *Estate) revived(m *Managed) []Violation {
+	var found []Violation
+	for _, value := range m.killed {
+		if e.Databricks.Authenticates(m.Principal.ApplicationID, value) {
+			found = append(found, Violation{1, m.Name, "a revoked credential authenticates again"})
+		}
+	}
+	return found
+}
+
+// undone finds what was issued under a hold. What a run had in hand as the
+// hold was set is gone once it cannot be in a run's hand any more.
+func (e *Estate) undone(m *Managed) []Violation {
+	if m.heldSince.IsZero() {
+		return nil
+	}
+	var found []Violation
+	for _, s := range e.Databricks.Secrets(m.Principal.ID) {
+		if !m.foreign[s.ID] {
+			found = append(found, Violation{1, m.Name, fmt.Sprintf("OAuth secret %.8s lives though the principal is held since a revocation", s.ID)})
+		}
+	}
+	return found
+}
+
+// Secret is a live OAuth secret of a principal by its id.
+func (e *Estate) Secret(m *Managed, id string) (databrickstest.OAuthSecret, bool) {
+	for _, s := range e.Databricks.Secrets(m.Principal.ID) {
+		if s.ID == id {
+			return s, true
+		}
+	}
+	return databrickstest.OAuthSecret{}, false
+}
