@@ -157,11 +157,14 @@ type stage struct {
 	seed   uint64
 	tokens map[string]string // the token of each secret's last protocol rotation
 	mu     sync.Mutex
+	// swept is when a sweep last got through undisturbed, switchedOn when a
+	// principal was last switched on.
+	swept, switchedOn time.Time
 }
 
 // play runs a script and returns what it broke.
 func play(t *testing.T, seed uint64, script []deed) []estatetest.Violation {
-	s := &stage{world: newWorld(t, estatetest.Config{Seed: seed, MaxLag: soakLag}), seed: seed, tokens: map[string]string{}}
+	s := &stage{world: newWorld(t, estatetest.Config{Seed: seed, MaxLag: soakLag}), seed: seed, tokens: map[string]string{}, swept: time.Now()}
 	s.register(estatetest.Registration{Name: "a", AccountLevel: true})
 	s.register(estatetest.Registration{Name: "b", AccountLevel: true, Scopes: []string{"sql"}, Extra: map[string]string{"TEAM": "data"}})
 	s.register(estatetest.Registration{Name: "c", Fresh: true, Bare: true})
@@ -179,13 +182,21 @@ func play(t *testing.T, seed uint64, script []deed) []estatetest.Violation {
 	return append(s.comeToRest(), s.found...)
 }
 
-// pass lets time pass. However bad the weather, a sweep gets through every few
-// weeks; where none does for a whole lifetime, credentials expire.
+// pass lets time pass. However bad the weather, a sweep gets through every ten
+// days; where none does for a whole lifetime, credentials expire. One that grew
+// old while its principal was switched off is found by the next hour's sweep.
 func (s *stage) pass(d time.Duration) {
-	for ; d > 0; d -= undisturbed {
-		time.Sleep(min(d, undisturbed))
-		if d > undisturbed {
+	for d > 0 {
+		next := s.swept.Add(undisturbed)
+		if soon := s.switchedOn.Add(time.Hour); s.switchedOn.After(s.swept) && soon.Before(next) {
+			next = soon
+		}
+		step := min(d, max(0, time.Until(next)))
+		time.Sleep(step)
+		d -= step
+		if !time.Now().Before(next) {
 			_ = s.inProcess(func(p *process) error { return p.sweep(false) })
+			s.swept = time.Now()
 		}
 	}
 }
@@ -238,6 +249,11 @@ func (s *stage) act(what deedKind, m *estatetest.Managed, steps int, id string) 
 		s.DeleteByHand(m, victim)
 	case switchOff, switchOn:
 		s.SetActive(m, what == switchOn)
+		if what == switchOn {
+			s.mu.Lock()
+			s.switchedOn = time.Now()
+			s.mu.Unlock()
+		}
 	case editKey:
 		err = s.tryEdit(m, "TEAM", id)
 	case lagOn, lagOff:
