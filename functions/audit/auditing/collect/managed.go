@@ -53,7 +53,7 @@ func (r *run) readCurrent(ctx context.Context, batch []managedsecret.Secret) {
 	}
 	versions, errs := r.Store.CurrentVersions(ctx, arns)
 	for _, s := range batch {
-		h := &holding{Managed: inventory.Managed{ARN: s.ARN, Name: s.Name}}
+		h := &holding{Managed: inventory.Managed{ARN: s.ARN, Name: s.Name, LockedOut: s.Hold != nil}}
 		if err := errs[s.ARN]; err != nil {
 			h.Err = err.Error()
 		} else {

@@ -212,7 +212,8 @@ type Managed struct {
 	// Tried tells that the current credential was tried, Authenticates how it
 	// went.
 	Tried, Authenticates bool
-	// LockedOut tells that a revocation holds it.
+	// LockedOut tells that a revocation holds it: nothing is issued for it
+	// until somebody releases it.
 	LockedOut bool
 }
 

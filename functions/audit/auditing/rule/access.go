@@ -130,7 +130,7 @@ func accessChecks() []check {
 		}),
 		eachAccess(Rule{
 			ID: "entitlement-beyond-role", Title: "Entitlement beyond the principal's role", Severity: finding.Medium, Practice: TwoLayers,
-			What:    "In a workspace a service principal has an entitlement that its role in the policy does not have.",
+			What:    "In a workspace a service principal has an entitlement that its role in the policy does not have. Those that every member of a workspace has as it comes (workspace-access, databricks-sql-access, workspace-consume) do not count.",
 			Why:     "Entitlements such as allow-cluster-create open parts of a workspace that no access list closes.",
 			Remedy:  "Take <over> from <client> in the workspace <workspace>, or add it to the role.",
 			Command: `DATABRICKS_HOST=<host> databricks service-principals patch <local> --json '{"schemas":["urn:ietf:params:scim:api:messages:2.0:PatchOp"],"Operations":<operations>}'`,
@@ -144,7 +144,7 @@ func accessChecks() []check {
 				var over []string
 				var operations []map[string]string
 				for _, entitlement := range a.Entitlements {
-					if !slices.Contains(role.Entitlements, entitlement) {
+					if !slices.Contains(role.Entitlements, entitlement) && !slices.Contains(usualEntitlements, entitlement) {
 						over = append(over, entitlement)
 						operations = append(operations, map[string]string{"op": "remove", "path": `entitlements[value eq "` + entitlement + `"]`})
 					}

@@ -313,7 +313,7 @@ func cases() map[string]spoilt {
 		"managed secret unreadable": {func(w *world) {
 			w.byHand(day)
 			w.Managed = append(w.Managed, inventory.Managed{ARN: arn + "2", Name: "databricks/hand", Err: "its value is not JSON"})
-		}, []string{"managed-unreadable " + arn + "2"}},
+		}, []string{"managed-unreadable " + arn + "2", "principal-unmanaged 12"}},
 		"workspace unread": {func(w *world) {
 			w.Gaps = []inventory.Gap{{Where: host, What: "everything in the workspace", Why: "no reply"}}
 		}, []string{"source-unreadable " + host + ": everything in the workspace"}},

@@ -35,6 +35,9 @@ var workspaceScopes = []string{
 	"sql", "jobs", "clusters", "files", "workspace", "unity-catalog", "dashboards", "genie", "apps", "alerts", "postgres", "ai-search",
 }
 
+// usualEntitlements come with a workspace, by its group of all users.
+var usualEntitlements = []string{"workspace-access", "databricks-sql-access", "workspace-consume"}
+
 // levels rank what an access list can allow on an object. Between two of the
 // same rank, and for one that is not here, only the same level is not more.
 var levels = map[string]int{

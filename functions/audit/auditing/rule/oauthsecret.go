@@ -110,11 +110,11 @@ func (e *Estate) liveSecrets(p *inventory.Principal) []*inventory.OAuthSecret {
 	return live
 }
 
-// unreadable tells whether a managed secret of the principal, or of nobody
-// knows whom, could not be read, so that nobody can say what it names.
+// unreadable tells whether a managed secret of the principal could not be read
+// whole, so that nobody can say what it names. One of which nobody knows whose
+// it is is a finding of its own, and hides nothing of the others.
 func (e *Estate) unreadable(clientID string) bool {
-	unknown := func(m *inventory.Managed) bool { return m.Err != "" || m.RecordedUnknown }
-	return slices.ContainsFunc(e.managed[clientID], unknown) || slices.ContainsFunc(e.managed[""], unknown)
+	return slices.ContainsFunc(e.managed[clientID], func(m *inventory.Managed) bool { return m.Err != "" || m.RecordedUnknown })
 }
 
 func secretChecks() []check {
