@@ -28,7 +28,7 @@ func Default() Policy {
 			Notice:         14 * day,
 		},
 		Budgets: Budgets{
-			Rotate: Budget{Count: 250, Share: 0.8},
+			Rotate: Budget{Count: 50, Share: 0.2},
 			Prune:  Budget{Count: 100, Share: 0.1},
 		},
 	}

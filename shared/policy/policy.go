@@ -137,8 +137,8 @@ type Audit struct {
 	// KnownAgents are beginnings of user agents that are no news when they are
 	// seen for the first time.
 	KnownAgents []string `policy:"known_agents"`
-	// AutomationUsers are patterns of user names behind which is a program, with * for
-	// anything.
+	// AutomationUsers are patterns of user names behind which is a program,
+	// with * for anything.
 	AutomationUsers []string `policy:"automation_users"`
 	// TrustedIssuers are the identity providers that federation policies may
 	// name, empty for any.
@@ -207,8 +207,9 @@ func (e Exemption) Active(now time.Time) bool {
 
 // Budgets bound what one run removes.
 type Budgets struct {
-	// Rotate is for sweeps: predecessors, orphans, and foreign OAuth secrets
-	// of exclusive principals.
+	// Rotate is for what a sweep concludes is superfluous: orphans, foreign
+	// OAuth secrets of exclusive principals, and what only an old version
+	// names. Predecessors are not counted: as many go as were rotated.
 	Rotate Budget `policy:"rotate"`
 	// Prune is for audits.
 	Prune Budget `policy:"prune"`

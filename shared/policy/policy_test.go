@@ -120,7 +120,7 @@ func TestBudget(t *testing.T) {
 
 func TestBudgetInWords(t *testing.T) {
 	for want, b := range map[string]policy.Budget{
-		"250 credentials, 80%": {Count: 250, Share: 0.8},
+		"50 credentials, 20%": {Count: 50, Share: 0.2},
 		"29%":                  {Share: 0.29},
 		"3 credentials":        {Count: 3},
 		"no limit":             {},
