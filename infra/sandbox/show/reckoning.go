@@ -105,6 +105,9 @@ const (
 	callsPerRotation  = 3
 	// One more reads the new secret's scopes back.
 	callsPerScopedRotation = 4
+	// An orphan is looked at once more before it is removed, when the run
+	// knows how many it would remove in all.
+	callsPerOrphan = 1
 )
 
 // tellCost shows what the first sweep's rotations cost in calls.
@@ -114,7 +117,8 @@ func (s *Show) tellCost() {
 		name string
 		in   func(Rotation) bool
 	}{
-		{"rotated, unrestricted", func(r Rotation) bool { return r.Fate == fleet.Rotated && !r.Scoped }},
+		{"rotated, unrestricted", func(r Rotation) bool { return r.Fate == fleet.Rotated && !r.Scoped && r.Calls.Deletes == 0 }},
+		{"the same, and an orphan removed", func(r Rotation) bool { return r.Fate == fleet.Rotated && r.Calls.Deletes > 0 }},
 		{"rotated, scoped", func(r Rotation) bool { return r.Fate == fleet.Rotated && r.Scoped }},
 		{"first issue", func(r Rotation) bool { return r.Fate == fleet.Issued }},
 		{"filled by hand, adopted", func(r Rotation) bool { return r.Fate == fleet.Adopted }},
@@ -140,7 +144,7 @@ func (s *Show) tellCost() {
 		len(s.fleet.Managed), shared.SharedReads, float64(shared.SharedReads)/float64(len(s.fleet.Managed)))
 	s.screen.Line("  the rotator's own tokens, STS and Databricks: %d; directory listings, one for each host and each secret filled by hand: %d.",
 		shared.Exchanges, shared.Directory)
-	s.expect("a rotation is one write to Secrets Manager and three calls to Databricks, four if it is scoped", s.judgeCost())
+	s.expect("a rotation is one write to Secrets Manager and three calls to Databricks, one more if it is scoped, one more if an orphan goes", s.judgeCost())
 }
 
 // judgeCost leaves first issues and adoptions out but for the write: they
@@ -151,6 +155,9 @@ func (s *Show) judgeCost() error {
 		limit := callsPerRotation
 		if r.Scoped {
 			limit = callsPerScopedRotation
+		}
+		if r.Calls.Deletes > 0 {
+			limit += callsPerOrphan
 		}
 		// Without a token request the new credential was never proven to work.
 		if r.Calls.Writes != writesPerRotation || r.Calls.Creates != 1 || r.Calls.Proofs < 1 || r.Fate == fleet.Rotated && r.Calls.BeforeRetirement() > limit {
