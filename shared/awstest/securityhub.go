@@ -243,6 +243,9 @@ func checkFields(name string, fields map[string]string, most int, fault func(boo
 // writeRESTFailure is the shape of errors of services that name operations by
 // path.
 func writeRESTFailure(w http.ResponseWriter, f *failure) {
+	body, _ := json.Marshal(map[string]string{"Code": f.code, "Message": f.message}) // strings always marshal
+	w.Header().Set("Content-Type", "application/json")
 	w.Header().Set("X-Amzn-Errortype", f.code)
-	writeJSONFailure(w, "application/json", f)
+	w.WriteHeader(f.status)
+	_, _ = w.Write(body) // the client went away
 }

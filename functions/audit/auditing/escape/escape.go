@@ -53,7 +53,7 @@ func acts(r rune) bool {
 
 // Clip is [Line] cut to a number of characters, with … for the rest.
 func Clip(s string, most int) string {
-	s = Line(s)
+	s = Line(head(s, most*utf8.UTFMax+1))
 	if utf8.RuneCountInString(s) <= most {
 		return s
 	}
@@ -63,7 +63,7 @@ func Clip(s string, most int) string {
 
 // Bytes is [Line] cut to a number of bytes, at the end of a character.
 func Bytes(s string, most int) string {
-	s = Line(s)
+	s = Line(head(s, most+1))
 	if len(s) <= most {
 		return s
 	}
@@ -72,6 +72,21 @@ func Bytes(s string, most int) string {
 		cut--
 	}
 	return s[:cut] + "…"
+}
+
+// head is the beginning of a text that is far too long, at the end of a
+// character: what is cut off anyway need not be looked at. [Line] makes no
+// text shorter.
+func head(s string, most int) string {
+	if len(s) <= most {
+		return s
+	}
+	for i := most; i < min(len(s), most+utf8.UTFMax); i++ {
+		if utf8.RuneStart(s[i]) {
+			return s[:i]
+		}
+	}
+	return s[:most]
 }
 
 // Mail is [Line] with addresses broken, because mail clients make links of

@@ -50,6 +50,13 @@ func TestClip(t *testing.T) {
 			t.Errorf("Clip(%q, %d) is %q, want %q", test.in, test.most, got, test.want)
 		}
 	}
+	long := strings.Repeat("a\u202e\xff🚀", 5000)
+	if got, want := escape.Clip(long, 9), `a\u202e\…`; got != want {
+		t.Errorf("Clip of a long text is %q, want %q", got, want)
+	}
+	if got, want := escape.Bytes(long, 9), `a\u202…`; got != want {
+		t.Errorf("Bytes of a long text is %q, want %q", got, want)
+	}
 	for most := 3; most < 20; most++ {
 		got := escape.Bytes("aé東🚀aé東🚀aé東🚀", most)
 		if len(got) > most || !utf8.ValidString(got) {

@@ -1,0 +1,238 @@
+package publish
+
+import (
+	"bytes"
+	"cmp"
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net/url"
+	"strings"
+	"time"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/service/s3"
+
+	"databricks-credential-rotation/functions/audit/auditing/escape"
+	"databricks-credential-rotation/functions/audit/auditing/page"
+	"databricks-credential-rotation/functions/audit/auditing/report"
+	"databricks-credential-rotation/functions/audit/auditing/summary"
+	"databricks-credential-rotation/functions/audit/auditing/table"
+)
+
+// S3 is what a bucket needs of the service. The role needs s3:PutObject and
+// s3:GetObject on the bucket's objects, and s3:ListBucket on the bucket:
+// without it S3 says AccessDenied of an object that is not there.
+type S3 interface {
+	PutObject(context.Context, *s3.PutObjectInput, ...func(*s3.Options)) (*s3.PutObjectOutput, error)
+	GetObject(context.Context, *s3.GetObjectInput, ...func(*s3.Options)) (*s3.GetObjectOutput, error)
+	HeadObject(context.Context, *s3.HeadObjectInput, ...func(*s3.Options)) (*s3.HeadObjectOutput, error)
+}
+
+// Bucket keeps reports as evidence: each audit has a place of its own, by
+// date, and what is there is never written over. One more object points at
+// the last audit.
+type Bucket struct {
+	API  S3
+	Name string
+	// Prefix is before every key, such as "audits/"; it may be empty.
+	Prefix string
+	// Region is the bucket's, for links.
+	Region string
+	// Owner is the AWS account that must own the bucket, empty for any.
+	Owner string
+}
+
+// The documents of a report, and the pointer to the last one.
+const (
+	documentJSON = "report.json"
+	documentCSV  = "findings.csv"
+	documentHTML = "report.html"
+	pointerKey   = "latest.json"
+)
+
+// pointerVersion is the layout's of the pointer.
+const pointerVersion = "databricks-credential-audit-pointer/1"
+
+// pointer says where the last audit is, and what its report must be.
+type pointer struct {
+	Version string    `json:"version"`
+	ID      string    `json:"id"`
+	TakenAt time.Time `json:"taken_at"`
+	Report  string    `json:"report"`
+	CSV     string    `json:"csv,omitempty"`
+	HTML    string    `json:"html,omitempty"`
+	SHA256  string    `json:"sha256"`
+}
+
+// put stores the documents and then, if the report itself is safe, the
+// pointer. One document's failure does not keep the others from being stored.
+func (b Bucket) put(ctx context.Context, r *report.Report) (summary.Where, error) {
+	folder := b.Prefix + r.TakenAt.UTC().Format("2006/01/02/") + r.ID + "/"
+	next := pointer{Version: pointerVersion, ID: r.ID, TakenAt: r.TakenAt.UTC()}
+	var faults []error
+	store := func(name, kind string, body []byte, err error) string {
+		if err == nil {
+			err = b.keep(ctx, folder+name, kind, body)
+		}
+		if err != nil {
+			faults = append(faults, err)
+			return ""
+		}
+		return folder + name
+	}
+	body, err := report.Encode(r)
+	next.SHA256 = digest(body)
+	next.Report = store(documentJSON, "application/json", body, err)
+	body, err = sheet(r)
+	next.CSV = store(documentCSV, "text/csv; charset=utf-8", body, err)
+	body, err = page.Render(r)
+	next.HTML = store(documentHTML, "text/html; charset=utf-8", body, err)
+
+	if next.Report == "" {
+		faults = append(faults, fmt.Errorf("s3://%s/%s still points at the audit before, with which the next one compares", b.Name, b.Prefix+pointerKey))
+	} else if err := b.point(ctx, next); err != nil {
+		faults = append(faults, err)
+	}
+	// The JSON is the whole report, and the CSV all findings: better than
+	// nothing to read.
+	var where summary.Where
+	if key := cmp.Or(next.HTML, next.Report, next.CSV); key != "" {
+		where = summary.Where{URI: "s3://" + b.Name + "/" + key, Link: b.link(key)}
+	} else {
+		where.Missing = errors.Join(faults...).Error()
+	}
+	return where, errors.Join(faults...)
+}
+
+func sheet(r *report.Report) ([]byte, error) {
+	var b bytes.Buffer
+	err := table.Write(&b, r)
+	return b.Bytes(), err
+}
+
+func digest(body []byte) string {
+	sum := sha256.Sum256(body)
+	return hex.EncodeToString(sum[:])
+}
+
+// keep stores evidence, once. Its name is taken only by itself: an upload
+// whose reply was lost is sent again and finds what it stored.
+func (b Bucket) keep(ctx context.Context, key, kind string, body []byte) error {
+	sum := digest(body)
+	_, err := b.API.PutObject(ctx, &s3.PutObjectInput{
+		Bucket: &b.Name, Key: &key, Body: bytes.NewReader(body), ContentType: &kind, CacheControl: aws.String("no-store"),
+		IfNoneMatch: aws.String("*"), ExpectedBucketOwner: b.owner(), Metadata: map[string]string{"sha256": sum},
+	})
+	if err == nil {
+		return nil
+	}
+	if c := code(err); c == "PreconditionFailed" || c == "ConditionalRequestConflict" {
+		there, headErr := b.API.HeadObject(ctx, &s3.HeadObjectInput{Bucket: &b.Name, Key: &key, ExpectedBucketOwner: b.owner()})
+		if headErr == nil && there.Metadata["sha256"] == sum {
+			return nil
+		}
+		return fmt.Errorf("storing s3://%s/%s: something else has that name, and evidence is not written over", b.Name, key)
+	}
+	return fmt.Errorf("storing s3://%s/%s: %w", b.Name, key, reduce(err))
+}
+
+func (b Bucket) point(ctx context.Context, p pointer) error {
+	body, err := json.MarshalIndent(p, "", " ")
+	if err != nil {
+		return fmt.Errorf("encode the pointer: %w", err)
+	}
+	key := b.Prefix + pointerKey
+	_, err = b.API.PutObject(ctx, &s3.PutObjectInput{
+		Bucket: &b.Name, Key: &key, Body: bytes.NewReader(append(body, '\n')), ContentType: aws.String("application/json"),
+		CacheControl: aws.String("no-store"), ExpectedBucketOwner: b.owner(),
+	})
+	if err != nil {
+		return fmt.Errorf("the report is stored, and s3://%s/%s still points at the audit before, with which the next one compares: %w", b.Name, key, reduce(err))
+	}
+	return nil
+}
+
+func (b Bucket) owner() *string {
+	if b.Owner == "" {
+		return nil
+	}
+	return &b.Owner
+}
+
+// link leads to an object in the AWS console, which asks who wants to see it.
+func (b Bucket) link(key string) string {
+	domain := "console.aws.amazon.com"
+	switch {
+	case b.Region == "":
+		return ""
+	case strings.HasPrefix(b.Region, "cn-"):
+		domain = "console.amazonaws.cn"
+	case strings.HasPrefix(b.Region, "us-gov-"):
+		domain = "console.amazonaws-us-gov.com"
+	}
+	return fmt.Sprintf("https://%s.%s/s3/object/%s?region=%s&prefix=%s", b.Region, domain, b.Name, b.Region, url.QueryEscape(key))
+}
+
+// maxReport is far over what any estate's report has, in bytes.
+const maxReport = 512 << 20
+
+// Last is the JSON of the last audit's report, nil if there was none. It
+// implements history.Source.
+func (b Bucket) Last(ctx context.Context) ([]byte, error) {
+	body, err := b.get(ctx, b.Prefix+pointerKey)
+	if code(err) == "NoSuchKey" {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, b.unread(b.Prefix+pointerKey, err)
+	}
+	var p pointer
+	dec := json.NewDecoder(bytes.NewReader(body))
+	dec.DisallowUnknownFields()
+	if err := dec.Decode(&p); err != nil {
+		return nil, fmt.Errorf("s3://%s/%s: %s", b.Name, b.Prefix+pointerKey, escape.Clip(err.Error(), 200))
+	}
+	switch {
+	case p.Version != pointerVersion:
+		return nil, fmt.Errorf("s3://%s/%s: version %q, expected %q", b.Name, b.Prefix+pointerKey, escape.Clip(p.Version, 60), pointerVersion)
+	case !strings.HasPrefix(p.Report, b.Prefix):
+		return nil, fmt.Errorf("s3://%s/%s: it points outside of %q", b.Name, b.Prefix+pointerKey, b.Prefix)
+	}
+	document, err := b.get(ctx, p.Report)
+	if err != nil {
+		return nil, b.unread(p.Report, err)
+	}
+	if digest(document) != p.SHA256 {
+		return nil, fmt.Errorf("s3://%s/%s: its digest is not the one in %s: it was changed or cut short", b.Name, escape.Clip(p.Report, 200), pointerKey)
+	}
+	return document, nil
+}
+
+func (b Bucket) unread(key string, err error) error {
+	hint := ""
+	if code(err) == "AccessDenied" {
+		hint = " (without s3:ListBucket on the bucket, S3 says so of an object that is not there, too)"
+	}
+	return fmt.Errorf("reading s3://%s/%s: %w%s", b.Name, escape.Clip(key, 200), reduce(err), hint)
+}
+
+func (b Bucket) get(ctx context.Context, key string) ([]byte, error) {
+	out, err := b.API.GetObject(ctx, &s3.GetObjectInput{Bucket: &b.Name, Key: &key, ExpectedBucketOwner: b.owner()})
+	if err != nil {
+		return nil, err
+	}
+	defer func() { _ = out.Body.Close() }() // it was only read
+	body, err := io.ReadAll(io.LimitReader(out.Body, maxReport+1))
+	if err != nil {
+		return nil, err
+	}
+	if len(body) > maxReport {
+		return nil, errors.New("it is too large to be a report")
+	}
+	return body, nil
+}

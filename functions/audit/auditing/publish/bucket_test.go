@@ -1,0 +1,152 @@
+package publish_test
+
+import (
+	"bytes"
+	"context"
+	"strings"
+	"testing"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/service/s3"
+
+	"databricks-credential-rotation/functions/audit/auditing/history"
+	"databricks-credential-rotation/functions/audit/auditing/publish"
+	"databricks-credential-rotation/functions/audit/auditing/report"
+	"databricks-credential-rotation/functions/audit/auditing/reporttest"
+	"databricks-credential-rotation/shared/faulttest"
+)
+
+var _ history.Source = publish.Bucket{}
+
+func TestEvidenceIsNotWrittenOver(t *testing.T) {
+	w := newWorld(t)
+	if err := w.Publish(t.Context(), reporttest.Sample()).Err(); err != nil {
+		t.Fatal(err)
+	}
+	before, _ := w.object(t, folder+"report.json")
+	other := reporttest.Sample()
+	other.Findings = other.Findings[:1]
+	err := w.Publish(t.Context(), other).Err()
+	if err == nil || !strings.Contains(err.Error(), "evidence is not written over") {
+		t.Errorf("error %v", err)
+	}
+	if after, _ := w.object(t, folder+"report.json"); !bytes.Equal(after, before) {
+		t.Error("the evidence changed")
+	}
+	if document, err := w.Bucket.Last(t.Context()); err != nil || !bytes.Equal(document, before) {
+		t.Errorf("the last audit is no longer what it was: %v", err)
+	}
+}
+
+func TestLast(t *testing.T) {
+	w := newWorld(t)
+	if document, err := w.Bucket.Last(t.Context()); document != nil || err != nil {
+		t.Fatalf("before the first audit: %q, %v", document, err)
+	}
+	if err := w.Publish(t.Context(), reporttest.Sample()).Err(); err != nil {
+		t.Fatal(err)
+	}
+	document, err := w.Bucket.Last(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if r, err := report.Decode(document); err != nil || r.ID != reporttest.Sample().ID {
+		t.Errorf("report %+v, %v", r, err)
+	}
+
+	// A later audit takes its place.
+	next := reporttest.Sample()
+	next.ID, next.TakenAt = "20261125T060000Z", next.TakenAt.AddDate(0, 0, 1)
+	if err := w.Publish(t.Context(), next).Err(); err != nil {
+		t.Fatal(err)
+	}
+	past, gap := history.Load(t.Context(), w.Bucket)
+	if gap != nil || past.Report.ID != next.ID {
+		t.Errorf("past %+v, gap %+v", past.Report, gap)
+	}
+}
+
+// A last audit that cannot be read is a gap, and the audit goes on.
+func TestLastThatCannotBeRead(t *testing.T) {
+	put := func(t *testing.T, w *world, key, body string) {
+		t.Helper()
+		if _, err := w.s3.PutObject(t.Context(), &s3.PutObjectInput{Bucket: aws.String(bucket), Key: &key, Body: strings.NewReader(body)}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for name, test := range map[string]struct {
+		spoil func(*testing.T, *world)
+		want  string
+	}{
+		"pointer is HTML":  {func(t *testing.T, w *world) { put(t, w, pointer, "<html>") }, "latest.json: invalid character"},
+		"pointer has more": {func(t *testing.T, w *world) { put(t, w, pointer, `{"next": 1}`) }, `unknown field "next"`},
+		"pointer is newer": {func(t *testing.T, w *world) {
+			put(t, w, pointer, `{"version":"databricks-credential-audit-pointer/2"}`)
+		}, "pointer/2"},
+		"pointer leads away": {func(t *testing.T, w *world) {
+			put(t, w, pointer, `{"version":"databricks-credential-audit-pointer/1","report":"other/report.json"}`)
+		}, "points outside"},
+		"report is gone": {func(t *testing.T, w *world) {
+			put(t, w, pointer, `{"version":"databricks-credential-audit-pointer/1","report":"audits/none.json"}`)
+		}, "audits/none.json: NoSuchKey"},
+		"report was changed":  {func(t *testing.T, w *world) { put(t, w, folder+"report.json", "{}") }, "changed or cut short"},
+		"bucket is closed":    {func(_ *testing.T, w *world) { w.deny("s3:GetObject") }, "AccessDenied"},
+		"list is not allowed": {func(_ *testing.T, w *world) { w.deny("s3:GetObject") }, "without s3:ListBucket"},
+		"bucket is silent": {func(_ *testing.T, w *world) {
+			w.Faults().Add(faulttest.Fault{Op: "GetObject", Kind: faulttest.ServerError, Times: faulttest.Forever})
+		}, "could not be read"},
+		"report is not a report": {func(t *testing.T, w *world) {
+			put(t, w, pointer, `{"version":"databricks-credential-audit-pointer/1","report":"audits/x.json","sha256":"44136fa355b3678a1146ad16f7e8649e94fb4fc21fe77e8310c060f61caaff8a"}`)
+			put(t, w, "audits/x.json", "{}")
+		}, "not a report that this version understands"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			w := newWorld(t)
+			if err := w.Publish(t.Context(), reporttest.Sample()).Err(); err != nil {
+				t.Fatal(err)
+			}
+			test.spoil(t, w)
+			past, gap := history.Load(t.Context(), w.Bucket)
+			if gap == nil || !strings.Contains(gap.Why, test.want) || past.Report != nil {
+				t.Fatalf("gap %+v, want %q", gap, test.want)
+			}
+			// What follows is as in the first audit.
+			r := reporttest.Sample()
+			r.ID = "20261125T060000Z"
+			r.Gaps = append(r.Gaps, *gap)
+			past.Compare(r, nil)
+			w.SetAuthorizer(nil)
+			w.Faults().Clear()
+			if err := w.Publish(t.Context(), r).Err(); err != nil {
+				t.Error(err)
+			}
+			if _, gap := history.Load(t.Context(), w.Bucket); gap != nil {
+				t.Errorf("the next audit has a gap, too: %+v", gap)
+			}
+		})
+	}
+}
+
+func TestLastEndsWithTheTime(t *testing.T) {
+	w := newWorld(t)
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	if _, err := w.Bucket.Last(ctx); err == nil || !strings.Contains(err.Error(), "the time ran out") {
+		t.Errorf("error %v", err)
+	}
+}
+
+func TestLinksLeadToTheRightConsole(t *testing.T) {
+	for region, want := range map[string]string{
+		"eu-west-1":     "https://eu-west-1.console.aws.amazon.com/s3/object/evidence?region=eu-west-1&prefix=audits%2F2026%2F11%2F24%2F20261124T060000Z-5f1c9a277d4e%2Freport.html",
+		"us-gov-west-1": "https://us-gov-west-1.console.amazonaws-us-gov.com/",
+		"cn-north-1":    "https://cn-north-1.console.amazonaws.cn/",
+		"":              "",
+	} {
+		w := newWorld(t)
+		w.Bucket.Region = region
+		if got := w.Publish(t.Context(), reporttest.Sample()).Where.Link; !strings.HasPrefix(got, want) || want == "" && got != "" {
+			t.Errorf("%s: %q", region, got)
+		}
+	}
+}
