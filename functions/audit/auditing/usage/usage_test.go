@@ -98,6 +98,7 @@ func (w *world) call(ago time.Duration, identity, work string, change ...func(*a
 func from(address string) func(*auditlogtest.Event) {
 	return func(e *auditlogtest.Event) { e.Address = address }
 }
+
 func by(agent string) func(*auditlogtest.Event) {
 	return func(e *auditlogtest.Event) { e.Agent = agent }
 }
@@ -273,8 +274,10 @@ func TestFindings(t *testing.T) {
 
 		"use after revocation": {func(w *world) {
 			w.question.Revoked = []usage.Revocation{
-				{Subject: etl, At: now.Add(-2 * day)}, {Subject: "Batch", At: now.Add(-day)},
-				{TokenID: "f00d", At: now.Add(-3 * day)}, {TokenID: "beef", At: now.Add(-time.Minute)},
+				{Subject: etl, At: now.Add(-2 * day)},
+				{Subject: "Batch", At: now.Add(-day)},
+				{TokenID: "f00d", At: now.Add(-3 * day)},
+				{TokenID: "beef", At: now.Add(-time.Minute)},
 			}
 			w.call(3*day-30*time.Minute, alice, "accounts.tokenLogin", with("tokenId", "f00d"))
 			w.call(day, alice, "accounts.tokenLogin", with("tokenId", "beef"))
