@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"strconv"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -15,6 +16,8 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"databricks-credential-rotation/shared/databricks"
+	"databricks-credential-rotation/shared/databrickstest"
+	"databricks-credential-rotation/shared/faulttest"
 )
 
 // warehouse answers the statement API from a list of replies, and notes what
@@ -208,5 +211,58 @@ func TestParseWarehouse(t *testing.T) {
 		if _, err := databricks.ParseWarehouse(broken); err == nil {
 			t.Errorf("%q was accepted", broken)
 		}
+	}
+}
+
+// A statement outlives what the network does to it, over the simulator's own
+// chunks of two rows.
+func TestQueryWithFaults(t *testing.T) {
+	const statement = "SELECT :x"
+	for _, op := range []string{databrickstest.OpSubmitStatement, databrickstest.OpGetStatement, databrickstest.OpGetStatementChunk} {
+		for _, kind := range []faulttest.Kind{faulttest.RequestLost, faulttest.ReplyLost, faulttest.Throttled, faulttest.ServerError} {
+			t.Run(op+" "+kind.String(), func(t *testing.T) {
+				synctest.Test(t, func(t *testing.T) {
+					f := newFleet(t)
+					f.workspace.AddWarehouse("abc")
+					f.SetStatements(func(got string, parameters map[string]string) ([]string, [][]string, error) {
+						if got != statement {
+							t.Errorf("statement %q", got)
+						}
+						var rows [][]string
+						for i := range 5 {
+							rows = append(rows, []string{strconv.Itoa(i), parameters["x"], databrickstest.Null})
+						}
+						return []string{"n", "x", "nothing"}, rows, nil
+					})
+					l := f.levels(nil)[1]
+					f.Faults().Add(faulttest.Fault{Op: op, Kind: kind, Times: 2})
+					table, err := l.client.Query(t.Context(), databricks.Warehouse{Host: l.host, ID: "abc"}, databricks.Statement{
+						Name: "x", SQL: statement, Parameters: map[string]string{"x": "y"},
+					})
+					if err != nil {
+						t.Fatal(err)
+					}
+					if len(table.Rows) != 5 || *table.Rows[4][0] != "4" || *table.Rows[4][1] != "y" || table.Rows[4][2] != nil {
+						t.Errorf("table %+v", table)
+					}
+				})
+			})
+		}
+	}
+}
+
+// Who may not use the warehouse is told so.
+func TestQueryDenied(t *testing.T) {
+	f := newFleet(t)
+	f.workspace.AddWarehouse("abc")
+	f.SetStatements(func(string, map[string]string) ([]string, [][]string, error) { return []string{"x"}, nil, nil })
+	client := &databricks.Client{Allowed: f.allowed(), Identity: f.identity(f.app), Transport: f.Transport()}
+	host := databricks.Host{URL: f.workspace.Host()}
+	if _, err := client.Query(t.Context(), databricks.Warehouse{Host: host, ID: "abc"}, databricks.Statement{Name: "x", SQL: "SELECT 1"}); !errors.Is(err, databricks.ErrDenied) {
+		t.Errorf("got %v", err)
+	}
+	l := f.levels(nil)[1]
+	if _, err := l.client.Query(t.Context(), databricks.Warehouse{Host: l.host, ID: "other"}, databricks.Statement{Name: "x", SQL: "SELECT 1"}); !errors.Is(err, databricks.ErrNotFound) {
+		t.Errorf("got %v", err)
 	}
 }
