@@ -20,13 +20,13 @@ var _ history.Source = publish.Bucket{}
 
 func TestEvidenceIsNotWrittenOver(t *testing.T) {
 	w := newWorld(t)
-	if err := w.Publish(t.Context(), reporttest.Sample()).Err(); err != nil {
+	if err := w.Deliver(t.Context(), reporttest.Sample()).Err(); err != nil {
 		t.Fatal(err)
 	}
 	before, _ := w.object(t, folder+"report.json")
 	other := reporttest.Sample()
 	other.Findings = other.Findings[:1]
-	err := w.Publish(t.Context(), other).Err()
+	err := w.Deliver(t.Context(), other).Err()
 	if err == nil || !strings.Contains(err.Error(), "evidence is not written over") {
 		t.Errorf("error %v", err)
 	}
@@ -43,7 +43,7 @@ func TestLast(t *testing.T) {
 	if document, err := w.Bucket.Last(t.Context()); document != nil || err != nil {
 		t.Fatalf("before the first audit: %q, %v", document, err)
 	}
-	if err := w.Publish(t.Context(), reporttest.Sample()).Err(); err != nil {
+	if err := w.Deliver(t.Context(), reporttest.Sample()).Err(); err != nil {
 		t.Fatal(err)
 	}
 	document, err := w.Bucket.Last(t.Context())
@@ -57,7 +57,7 @@ func TestLast(t *testing.T) {
 	// A later audit takes its place.
 	next := reporttest.Sample()
 	next.ID, next.TakenAt = "20261125T060000Z", next.TakenAt.AddDate(0, 0, 1)
-	if err := w.Publish(t.Context(), next).Err(); err != nil {
+	if err := w.Deliver(t.Context(), next).Err(); err != nil {
 		t.Fatal(err)
 	}
 	past, gap := history.Load(t.Context(), w.Bucket)
@@ -102,7 +102,7 @@ func TestLastThatCannotBeRead(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			w := newWorld(t)
-			if err := w.Publish(t.Context(), reporttest.Sample()).Err(); err != nil {
+			if err := w.Deliver(t.Context(), reporttest.Sample()).Err(); err != nil {
 				t.Fatal(err)
 			}
 			test.spoil(t, w)
@@ -117,7 +117,7 @@ func TestLastThatCannotBeRead(t *testing.T) {
 			past.Compare(r, nil)
 			w.SetAuthorizer(nil)
 			w.Faults().Clear()
-			if err := w.Publish(t.Context(), r).Err(); err != nil {
+			if err := w.Deliver(t.Context(), r).Err(); err != nil {
 				t.Error(err)
 			}
 			if _, gap := history.Load(t.Context(), w.Bucket); gap != nil {
@@ -145,7 +145,7 @@ func TestLinksLeadToTheRightConsole(t *testing.T) {
 	} {
 		w := newWorld(t)
 		w.Bucket.Region = region
-		if got := w.Publish(t.Context(), reporttest.Sample()).Where.Link; !strings.HasPrefix(got, want) || want == "" && got != "" {
+		if got := w.Deliver(t.Context(), reporttest.Sample()).Where.Link; !strings.HasPrefix(got, want) || want == "" && got != "" {
 			t.Errorf("%s: %q", region, got)
 		}
 	}

@@ -34,7 +34,7 @@ func (w *world) stored(t *testing.T, id string) awstest.SecurityFinding {
 
 func TestHubGolden(t *testing.T) {
 	w := onlyHub(t)
-	if err := w.Publish(t.Context(), reporttest.Sample()).Err(); err != nil {
+	if err := w.Deliver(t.Context(), reporttest.Sample()).Err(); err != nil {
 		t.Fatal(err)
 	}
 	body, err := json.MarshalIndent(w.SecurityFindings(), "", " ")
@@ -61,7 +61,7 @@ func TestHubFollowsAFinding(t *testing.T) {
 		if test.status == "" {
 			r.Findings, r.Resolved = nil, []report.Resolved{{Finding: one.Finding, ResolvedAt: r.TakenAt}}
 		}
-		if err := w.Publish(t.Context(), r).Err(); err != nil {
+		if err := w.Deliver(t.Context(), r).Err(); err != nil {
 			t.Fatal(err)
 		}
 		got := w.stored(t, one.ID)
@@ -82,7 +82,7 @@ func TestHubSendsBatches(t *testing.T) {
 	w := onlyHub(t)
 	r := reporttest.Large(250)
 	r.Resolved = nil
-	if err := w.Publish(t.Context(), r).Err(); err != nil {
+	if err := w.Deliver(t.Context(), r).Err(); err != nil {
 		t.Fatal(err)
 	}
 	if n := w.calls("BatchImportFindings"); n != 3 || len(w.SecurityFindings()) != 250 {
@@ -110,7 +110,7 @@ func TestHubTakesTheWorstFindings(t *testing.T) {
 	empty.Evidence = []finding.Evidence{{}}
 	r.Findings = append(r.Findings, empty)
 	r.Deployment = "databricks-credentials"
-	if err := w.Publish(t.Context(), r).Err(); err != nil {
+	if err := w.Deliver(t.Context(), r).Err(); err != nil {
 		t.Fatal(err)
 	}
 	if got, want := len(w.SecurityFindings()), len(r.Findings)+len(r.Resolved); got != want {
@@ -124,7 +124,7 @@ func TestHubTakesTheWorstFindings(t *testing.T) {
 func TestHubLeavesOutWhatIsNotSevereEnough(t *testing.T) {
 	w := onlyHub(t)
 	w.Hub.Least = finding.High
-	if err := w.Publish(t.Context(), reporttest.Sample()).Err(); err != nil {
+	if err := w.Deliver(t.Context(), reporttest.Sample()).Err(); err != nil {
 		t.Fatal(err)
 	}
 	if n := len(w.SecurityFindings()); n != 4 { // three open, one resolved
@@ -136,7 +136,7 @@ func TestHubNamesWhatWasRefused(t *testing.T) {
 	w := onlyHub(t)
 	r := reporttest.Sample()
 	r.Findings[2].FirstSeen = r.TakenAt.AddDate(0, 0, 1) // created after it was updated
-	result := w.Publish(t.Context(), r)
+	result := w.Deliver(t.Context(), r)
 	err := result.Err()
 	if err == nil || !strings.Contains(err.Error(), r.Findings[2].ID+" was refused: InvalidInput: ") || strings.Count(err.Error(), "refused") != 1 {
 		t.Errorf("error %v", err)
@@ -154,7 +154,7 @@ func TestHubStopsWhereItIsNotEnabled(t *testing.T) {
 	w.DisableSecurityHub()
 	r := reporttest.Large(950)
 	r.Resolved = nil
-	err := w.Publish(t.Context(), r).Err()
+	err := w.Deliver(t.Context(), r).Err()
 	if err == nil || !strings.Contains(err.Error(), "not subscribed") || !strings.Contains(err.Error(), "850 more were not tried") {
 		t.Errorf("error %v", err)
 	}
@@ -169,7 +169,7 @@ func TestHubGoesOnAfterAFailure(t *testing.T) {
 	w.Faults().Add(faulttest.Fault{Op: "BatchImportFindings", Kind: faulttest.ServerError, Times: 3}) // all tries of the first
 	r := reporttest.Large(250)
 	r.Resolved = nil
-	err := w.Publish(t.Context(), r).Err()
+	err := w.Deliver(t.Context(), r).Err()
 	if err == nil || !strings.Contains(err.Error(), "importing 100 findings") || len(w.SecurityFindings()) != 150 {
 		t.Errorf("%d findings, error %v", len(w.SecurityFindings()), err)
 	}

@@ -22,7 +22,7 @@ func TestMetricsKeepTheFormatsRules(t *testing.T) {
 		// A level is for people; metrics are for alarms.
 		logger := slog.New(slog.NewJSONHandler(&log, &slog.HandlerOptions{Level: slog.LevelError}))
 		p := publish.Publisher{Metrics: &publish.Metrics{Logger: logger}}
-		if err := p.Publish(t.Context(), r).Err(); err != nil {
+		if err := p.Deliver(t.Context(), r).Err(); err != nil {
 			t.Fatal(err)
 		}
 		if log.Len() > 1<<20 || strings.Count(log.String(), "\n") != 1 {
@@ -77,7 +77,7 @@ func TestMetricsKeepTheFormatsRules(t *testing.T) {
 
 func TestMetricsGolden(t *testing.T) {
 	w := newWorld(t)
-	if err := w.Publish(t.Context(), reporttest.Sample()).Err(); err != nil {
+	if err := w.Deliver(t.Context(), reporttest.Sample()).Err(); err != nil {
 		t.Fatal(err)
 	}
 	var line map[string]any
@@ -98,7 +98,7 @@ func (brokenPipe) Write([]byte) (int, error) { return 0, errors.New("broken pipe
 
 func TestMetricsThatCannotBeWrittenAreAFailure(t *testing.T) {
 	p := publish.Publisher{Metrics: &publish.Metrics{Logger: slog.New(slog.NewJSONHandler(brokenPipe{}, nil))}}
-	if err := p.Publish(t.Context(), reporttest.Sample()).Err(); err == nil || !strings.Contains(err.Error(), "broken pipe") {
+	if err := p.Deliver(t.Context(), reporttest.Sample()).Err(); err == nil || !strings.Contains(err.Error(), "broken pipe") {
 		t.Errorf("error %v", err)
 	}
 }

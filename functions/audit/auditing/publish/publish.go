@@ -65,8 +65,15 @@ func (r Result) Err() error {
 	return fmt.Errorf("the audit was made and is not published everywhere (%s):\n%w", rest, errors.Join(faults...))
 }
 
-// Publish publishes a report, which must be complete and sorted.
-func (p Publisher) Publish(ctx context.Context, r *report.Report) Result {
+// Publish is [Publisher.Deliver] for who wants to know no more than where the
+// report is and what failed.
+func (p Publisher) Publish(ctx context.Context, r *report.Report) (location string, err error) {
+	result := p.Deliver(ctx, r)
+	return result.Where.URI, result.Err()
+}
+
+// Deliver publishes a report, which must be complete and sorted.
+func (p Publisher) Deliver(ctx context.Context, r *report.Report) Result {
 	var result Result
 	deliver := func(medium, detail string, err error) {
 		result.Deliveries = append(result.Deliveries, Delivery{medium, detail, err})

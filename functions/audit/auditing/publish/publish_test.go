@@ -12,10 +12,10 @@ import (
 	"databricks-credential-rotation/shared/faulttest"
 )
 
-func TestPublish(t *testing.T) {
+func TestEveryMediumGetsTheReport(t *testing.T) {
 	w := newWorld(t)
 	r := reporttest.Sample()
-	result := w.Publish(t.Context(), r)
+	result := w.Deliver(t.Context(), r)
 	if err := result.Err(); err != nil {
 		t.Fatal(err)
 	}
@@ -42,11 +42,11 @@ func TestPublish(t *testing.T) {
 }
 
 // Invariant 8: a report that is published again changes nothing.
-func TestPublishAgain(t *testing.T) {
+func TestDeliverAgain(t *testing.T) {
 	w := newWorld(t)
 	var before []any
 	for range 2 {
-		if err := w.Publish(t.Context(), reporttest.Sample()).Err(); err != nil {
+		if err := w.Deliver(t.Context(), reporttest.Sample()).Err(); err != nil {
 			t.Fatal(err)
 		}
 		now := []any{w.keys(t), w.SecurityFindings()}
@@ -76,7 +76,7 @@ func TestOneMediumFails(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			w := newWorld(t)
 			w.deny(test.deny)
-			result := w.Publish(t.Context(), reporttest.Sample())
+			result := w.Deliver(t.Context(), reporttest.Sample())
 			err := result.Err()
 			if err == nil {
 				t.Fatal("there is no error")
@@ -113,17 +113,26 @@ func TestOneMediumFails(t *testing.T) {
 	}
 }
 
+func TestPublishTellsWhereTheReportIs(t *testing.T) {
+	w := newWorld(t)
+	w.deny("sns:Publish")
+	location, err := w.Publish(t.Context(), reporttest.Sample())
+	if want := "s3://" + bucket + "/" + folder + "report.html"; location != want || err == nil {
+		t.Errorf("%q, %v; want %q and an error of SNS", location, err, want)
+	}
+}
+
 func TestErrTellsIfNobodyWasTold(t *testing.T) {
 	w := newWorld(t)
 	w.deny("")
 	w.Metrics = nil
-	if err := w.Publish(t.Context(), reporttest.Sample()).Err(); err == nil || !strings.Contains(err.Error(), "nobody was told") {
+	if err := w.Deliver(t.Context(), reporttest.Sample()).Err(); err == nil || !strings.Contains(err.Error(), "nobody was told") {
 		t.Errorf("error %v", err)
 	}
 }
 
 func TestMediaThatAreNotSetAreLeftOut(t *testing.T) {
-	result := publish.Publisher{}.Publish(t.Context(), reporttest.Sample())
+	result := publish.Publisher{}.Deliver(t.Context(), reporttest.Sample())
 	if err := result.Err(); err != nil || len(result.Deliveries) != 0 || result.Where.Missing == "" {
 		t.Errorf("%+v", result)
 	}
@@ -136,7 +145,7 @@ func TestLostReplies(t *testing.T) {
 			t.Run(fmt.Sprint(op, " ", kind), func(t *testing.T) {
 				w := newWorld(t)
 				w.Faults().Add(faulttest.Fault{Op: op, Kind: kind})
-				if err := w.Publish(t.Context(), reporttest.Sample()).Err(); err != nil {
+				if err := w.Deliver(t.Context(), reporttest.Sample()).Err(); err != nil {
 					t.Error(err)
 				}
 				if n := w.calls(op); n < 2 {

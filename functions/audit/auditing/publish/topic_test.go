@@ -16,7 +16,7 @@ func TestMessageIsInTheFormatThatIsSet(t *testing.T) {
 	for format, isJSON := range map[publish.Format]bool{"": false, publish.Text: false, publish.Chat: true} {
 		w := newWorld(t)
 		w.Topic.Format = format
-		if err := w.Publish(t.Context(), reporttest.Sample()).Err(); err != nil {
+		if err := w.Deliver(t.Context(), reporttest.Sample()).Err(); err != nil {
 			t.Fatal(err)
 		}
 		m := w.Published(w.Topic.ARN)[0]
@@ -42,7 +42,7 @@ func TestMessageFitsHoweverMuchWasFound(t *testing.T) {
 		for i := range large.Findings {
 			large.Findings[i].Rule = fmt.Sprint("rule-", i)
 		}
-		if err := w.Publish(t.Context(), large).Err(); err != nil {
+		if err := w.Deliver(t.Context(), large).Err(); err != nil {
 			t.Fatal(err)
 		}
 		if n := len(w.Published(w.Topic.ARN)[0].Body); format == publish.Text && n < 250<<10 {
@@ -53,7 +53,7 @@ func TestMessageFitsHoweverMuchWasFound(t *testing.T) {
 
 func TestAttributesOfAQuietAudit(t *testing.T) {
 	w := newWorld(t)
-	if err := w.Publish(t.Context(), &report.Report{ID: "x", TakenAt: reporttest.TakenAt}).Err(); err != nil {
+	if err := w.Deliver(t.Context(), &report.Report{ID: "x", TakenAt: reporttest.TakenAt}).Err(); err != nil {
 		t.Fatal(err)
 	}
 	if got, want := w.Published(w.Topic.ARN)[0].Attributes, map[string]string{"severity": "none", "news": "false"}; !maps.Equal(got, want) {
