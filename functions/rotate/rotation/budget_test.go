@@ -144,6 +144,48 @@ func TestBudgetInDryRun(t *testing.T) {
 	})
 }
 
+// What a look costs that finds an orphan: one listing to find it, one more
+// before it goes, and nobody's directory is asked for it.
+func TestOrphanCallCount(t *testing.T) {
+	inWorldOf(t, estatetest.Config{Seed: 1, PageSize: 5}, func(w *world) {
+		m := w.register(estatetest.Registration{Name: "etl"})
+		w.orphan(m)
+		time.Sleep(time.Hour)
+		w.resetCalls()
+		w.reconcile()
+		calls := w.calls()
+		for op, want := range map[string]int{
+			databrickstest.OpWorkspaceListSecrets: 2, databrickstest.OpWorkspaceDeleteSecret: 1,
+			databrickstest.OpWorkspaceListPrincipals: 0, databrickstest.OpWorkspaceGetPrincipal: 0,
+			"ListSecretVersionIds": 2,
+		} {
+			if calls[op] != want {
+				t.Errorf("%s: %d calls, want %d", op, calls[op], want)
+			}
+		}
+	})
+}
+
+// Five is what one principal can have at most, and is always within the share.
+func TestWithinBudget(t *testing.T) {
+	for _, test := range []struct {
+		budget     policy.Budget
+		remove, of int
+		want       bool
+	}{
+		{policy.Budget{Count: 10, Share: 0.1}, 5, 5, true},
+		{policy.Budget{Count: 10, Share: 0.1}, 6, 59, false},
+		{policy.Budget{Count: 10, Share: 0.1}, 6, 60, true},
+		{policy.Budget{Count: 10, Share: 0.1}, 11, 1000, false},
+		{policy.Budget{Count: 4, Share: 0.1}, 5, 1000, false},
+		{policy.Budget{}, 1000, 1000, true},
+	} {
+		if got := rotation.WithinBudget(test.budget, test.remove, test.of); got != test.want {
+			t.Errorf("%v of %d within %v: %v, want %v", test.remove, test.of, test.budget, got, test.want)
+		}
+	}
+}
+
 // exclusively declares a principal the rotation's alone.
 func (w *world) exclusively(m *estatetest.Managed) {
 	w.policy.Principals = append(w.policy.Principals, policy.Principal{ClientID: m.Principal.ApplicationID, Exclusive: true})

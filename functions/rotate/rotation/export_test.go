@@ -2,7 +2,8 @@ package rotation
 
 // For tests of this package.
 var (
-	Fingerprint = fingerprint
-	IsOurs      = isOurs
-	SuccessorID = successorID
+	WithinBudget = withinBudget
+	Fingerprint  = fingerprint
+	IsOurs       = isOurs
+	SuccessorID  = successorID
 )
