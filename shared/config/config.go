@@ -33,6 +33,15 @@ type Rotate struct {
 	TrailBucket string
 }
 
+// Revoke is the environment of functions/revoke: all that rotate has, for a
+// revocation issues as a rotation does, and where it is announced.
+type Revoke struct {
+	Rotate
+	// TopicARN (TOPIC_ARN) is the SNS topic that is told of each revocation,
+	// empty for none.
+	TopicARN string
+}
+
 // ObjectLocation is where an object lies in S3.
 type ObjectLocation struct{ Bucket, Key string }
 
@@ -42,16 +51,32 @@ var (
 	uuidPattern     = regexp.MustCompile(`^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$`)
 	arnPattern      = regexp.MustCompile(`^arn:aws[a-z-]*:secretsmanager:[a-z0-9-]+:[0-9]{12}:secret:.+$`)
 	bucketPattern   = regexp.MustCompile(`^[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]$`)
+	topicPattern    = regexp.MustCompile(`^arn:aws[a-z-]*:sns:[a-z0-9-]+:[0-9]{12}:[A-Za-z0-9_-]{1,256}$`)
 	locationPattern = regexp.MustCompile(`^s3://([a-z0-9][a-z0-9.-]{1,61}[a-z0-9])/([!-~]+)$`)
 )
 
 // LoadRotate reads the environment by getenv, nil for [os.Getenv], and reports
 // every fault in it.
 func LoadRotate(getenv func(string) string) (Rotate, error) {
-	e := env{getenv: getenv}
-	if e.getenv == nil {
-		e.getenv = os.Getenv
+	e := read(getenv)
+	c := e.rotate()
+	if err := e.err(); err != nil {
+		return Rotate{}, err
 	}
+	return c, nil
+}
+
+// LoadRevoke reads the environment like [LoadRotate].
+func LoadRevoke(getenv func(string) string) (Revoke, error) {
+	e := read(getenv)
+	c := Revoke{Rotate: e.rotate(), TopicARN: e.match("TOPIC_ARN", topicPattern, "an SNS topic's ARN")}
+	if err := e.err(); err != nil {
+		return Revoke{}, err
+	}
+	return c, nil
+}
+
+func (e *env) rotate() Rotate {
 	c := Rotate{
 		ClientID:    e.match("ROTATOR_CLIENT_ID", uuidPattern, "a service principal's application id, a UUID in lower case"),
 		SecretARN:   e.match("ROTATOR_SECRET_ARN", arnPattern, "a secret's ARN"),
@@ -75,15 +100,26 @@ func LoadRotate(getenv func(string) string) (Rotate, error) {
 	if c.Hosts, err = databricks.ParseAllowedHosts(hosts); err != nil {
 		e.fault("DATABRICKS_HOSTS", err.Error())
 	}
-	if len(e.faults) > 0 {
-		return Rotate{}, fmt.Errorf("configuration: %w", errors.Join(e.faults...))
-	}
-	return c, nil
+	return c
 }
 
 type env struct {
 	getenv func(string) string
 	faults []error
+}
+
+func read(getenv func(string) string) *env {
+	if getenv == nil {
+		getenv = os.Getenv
+	}
+	return &env{getenv: getenv}
+}
+
+func (e *env) err() error {
+	if len(e.faults) == 0 {
+		return nil
+	}
+	return fmt.Errorf("configuration: %w", errors.Join(e.faults...))
 }
 
 func (e *env) fault(name, why string) {

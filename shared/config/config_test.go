@@ -141,3 +141,31 @@ func TestReadsTheProcessEnvironment(t *testing.T) {
 		t.Errorf("%+v, %v", got, err)
 	}
 }
+
+func TestRevoke(t *testing.T) {
+	const topic = "arn:aws:sns:eu-central-1:123456789012:alerts"
+	for name, test := range map[string]struct {
+		topic, want, fault string
+	}{
+		"no topic":     {"", "", ""},
+		"a topic":      {topic, topic, ""},
+		"topic's name": {"alerts", "", "configuration: TOPIC_ARN must be an SNS topic's ARN"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			env := environment()
+			env["TOPIC_ARN"] = test.topic
+			got, err := config.LoadRevoke(func(name string) string { return env[name] })
+			if err != nil && err.Error() != test.fault || err == nil && test.fault != "" {
+				t.Fatalf("error %v, want %q", err, test.fault)
+			}
+			if got.TopicARN != test.want || err == nil && got.ClientID != clientID || err != nil && got.ClientID != "" {
+				t.Errorf("%+v", got)
+			}
+		})
+	}
+	env := map[string]string{"TOPIC_ARN": "x", "TRAIL_BUCKET": "X"}
+	_, err := config.LoadRevoke(func(name string) string { return env[name] })
+	if err == nil || strings.Count(err.Error(), "\n") != 2 {
+		t.Errorf("not every fault is told: %v", err)
+	}
+}

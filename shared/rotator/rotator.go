@@ -42,19 +42,35 @@ func Identity(cfg config.Rotate, store managedsecret.Store, api STS) databricks.
 		return databricks.Federation{ClientID: cfg.ClientID, Audience: cfg.Audience, WebIdentity: webIdentity(api)}
 	}
 	return databricks.Stored{Read: func(ctx context.Context) (string, secret.Text, error) {
-		v, err := store.CurrentVersion(ctx, cfg.SecretARN)
-		if err != nil {
-			return "", secret.Text{}, err
-		}
-		c, err := credential.Parse(v.Value)
-		if err == nil && !c.Issued() {
-			err = fmt.Errorf("%s is missing: the rotator's own first secret must be put there by hand", credential.KeyClientSecret)
-		}
-		if err != nil {
-			return "", secret.Text{}, fmt.Errorf("secret %s: %w", cfg.SecretARN, err)
-		}
-		return c.ClientID, c.ClientSecret, nil
+		c, err := stored(ctx, cfg, store)
+		return c.ClientID, c.ClientSecret, err
 	}}
+}
+
+// ClientID returns the application id by which the product works.
+func ClientID(cfg config.Rotate, store managedsecret.Store) func(context.Context) (string, error) {
+	return func(ctx context.Context) (string, error) {
+		if cfg.ClientID != "" {
+			return cfg.ClientID, nil
+		}
+		c, err := stored(ctx, cfg, store)
+		return c.ClientID, err
+	}
+}
+
+func stored(ctx context.Context, cfg config.Rotate, store managedsecret.Store) (credential.Credential, error) {
+	v, err := store.CurrentVersion(ctx, cfg.SecretARN)
+	if err != nil {
+		return credential.Credential{}, err
+	}
+	c, err := credential.Parse(v.Value)
+	if err == nil && !c.Issued() {
+		err = fmt.Errorf("%s is missing: the rotator's own first secret must be put there by hand", credential.KeyClientSecret)
+	}
+	if err != nil {
+		return credential.Credential{}, fmt.Errorf("secret %s: %w", cfg.SecretARN, err)
+	}
+	return c, nil
 }
 
 func webIdentity(api STS) databricks.WebIdentity {

@@ -9,6 +9,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"databricks-credential-rotation/functions/revoke/revocation"
+	"databricks-credential-rotation/functions/rotate/rotation"
 	"databricks-credential-rotation/shared/estatetest"
 )
 
@@ -85,7 +86,7 @@ func TestRevokeAndRelease(t *testing.T) {
 				}
 				for range 3 {
 					w.sweep(says)
-					if _, err := w.engine.Rotate(w.t.Context(), "direct", []string{m.Name}, true, false); err == nil || !strings.Contains(err.Error(), says) {
+					if _, err := w.engine.Rotate(w.t.Context(), "direct", rotation.RotateRequest{Secrets: []string{m.Name}, Force: true}); err == nil || !strings.Contains(err.Error(), says) {
 						t.Errorf("a rotation that is asked for says %v", err)
 					}
 					time.Sleep(w.policy.Interval)
