@@ -42,20 +42,6 @@ func (p Past) Notices() map[string]time.Time {
 	return p.Report.Prune.Plan.Notices()
 }
 
-// FirstSeen is when a finding was first seen, as far as it is remembered.
-func (p Past) FirstSeen(id string) (time.Time, bool) {
-	if p.Report == nil {
-		return time.Time{}, false
-	}
-	if i := slices.IndexFunc(p.Report.Findings, func(f report.Finding) bool { return f.ID == id }); i >= 0 {
-		return p.Report.Findings[i].FirstSeen, true
-	}
-	if i := slices.IndexFunc(p.Report.Resolved, func(f report.Resolved) bool { return f.ID == id }); i >= 0 {
-		return p.Report.Resolved[i].FirstSeen, true
-	}
-	return time.Time{}, false
-}
-
 // Compare completes a report by what went before it: the findings' status and
 // the day on which each was first seen, those carried over, those resolved,
 // and the trend. The report's findings, gaps, measures and time must be there,
