@@ -27,6 +27,9 @@ type Document struct {
 // Open is the policy at a key of a bucket, or the default if the bucket has no
 // name.
 func Open(api bucket.API, bucketName, key string, log *slog.Logger) Document {
+	// While a function starts, Lambda gives it more of a CPU than later. What
+	// goes wrong here goes wrong again in Parse, where it is told.
+	_, _ = loadSchema()
 	d := Document{Key: key, Log: log}
 	if bucketName != "" {
 		d.Objects = bucket.Bucket{API: api, Name: bucketName}

@@ -121,9 +121,9 @@ func TestBudget(t *testing.T) {
 func TestBudgetInWords(t *testing.T) {
 	for want, b := range map[string]policy.Budget{
 		"50 credentials, 20%": {Count: 50, Share: 0.2},
-		"29%":                  {Share: 0.29},
-		"3 credentials":        {Count: 3},
-		"no limit":             {},
+		"29%":                 {Share: 0.29},
+		"3 credentials":       {Count: 3},
+		"no limit":            {},
 	} {
 		if got := b.String(); got != want {
 			t.Errorf("%q, want %q", got, want)

@@ -5,7 +5,10 @@ import (
 	"encoding/json"
 	"fmt"
 	"maps"
+	"os"
+	"path/filepath"
 	"reflect"
+	"regexp"
 	"slices"
 	"strings"
 	"testing"
@@ -31,6 +34,27 @@ func TestSchemaAndStructsAgree(t *testing.T) {
 	}
 	if len(byStruct) < 50 {
 		t.Errorf("%d fields were compared", len(byStruct))
+	}
+}
+
+// The manual explains every field.
+func TestManualHasEveryField(t *testing.T) {
+	page, err := os.ReadFile(filepath.Join("..", "..", "docs", "policy.md"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	manual, _, _ := strings.Cut(string(page), "## A full example")
+	byStruct := map[string]bool{}
+	structPaths(reflect.TypeFor[policy.Policy](), "", byStruct)
+	for path := range byStruct {
+		section, name := path, strings.TrimSuffix(path, "[]")
+		section, _, _ = strings.Cut(strings.NewReplacer("[]", "", ".*", "").Replace(section), ".")
+		name = name[strings.LastIndex(name, ".")+1:]
+		_, after, found := strings.Cut(manual, "\n### "+section+"\n")
+		after, _, _ = strings.Cut(after, "\n### ")
+		if !found || !regexp.MustCompile("`[^`\n]*\\b"+name+"\\b[^`\n]*`").MatchString(after) {
+			t.Errorf("the manual's section %s does not explain %s (%s)", section, name, path)
+		}
 	}
 }
 
