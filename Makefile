@@ -98,6 +98,12 @@ corpora: ## Keep the smallest inputs that fuzzing found interesting
 mutation: $(GREMLINS) ## Change the plan and the engine at random, and see that tests notice (takes long)
 	@$(GREMLINS) unleash ./functions/rotate/rotation
 
+# Takes some two minutes. What it prints is of this machine; the bound is not.
+.PHONY: bench-audit
+bench-audit: ## Read the largest account there may be: time over the bound, peak memory
+	@dir=$$(mktemp -d); trap 'rm -rf $$dir' EXIT; \
+	go build -o $$dir/auditbench ./infra/auditbench; $$dir/auditbench
+
 .PHONY: sabotage
 sabotage: ## Break the rotation on purpose, and see that the tests notice
 	@go run ./infra/sabotage

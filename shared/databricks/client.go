@@ -59,7 +59,7 @@ type Client struct {
 	Allowed AllowedHosts
 	// Identity is who the rotator is.
 	Identity Identity
-	// Transport carries the requests, nil for the default transport.
+	// Transport carries the requests, nil for one like Go's default transport.
 	Transport http.RoundTripper
 	// Pace bounds how fast requests are sent, nil for not at all.
 	Pace Pace
@@ -110,8 +110,23 @@ func (c *Client) transport() http.RoundTripper {
 	if c.Transport != nil {
 		return wire{c.Transport}
 	}
-	return wire{http.DefaultTransport}
+	return wire{defaultTransport()}
 }
+
+// connections is how many idle connections are kept for each host. The default
+// of two would have an audit's two dozen workers shake hands for each call.
+const connections = 32
+
+// defaultTransport is one for all clients, as Go's own is.
+var defaultTransport = sync.OnceValue(func() http.RoundTripper {
+	t, ok := http.DefaultTransport.(*http.Transport)
+	if !ok {
+		return http.DefaultTransport
+	}
+	t = t.Clone()
+	t.MaxIdleConnsPerHost = connections
+	return t
+})
 
 // oauthContext has the OAuth library use this client's transport.
 func (c *Client) oauthContext(ctx context.Context) context.Context {

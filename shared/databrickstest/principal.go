@@ -130,6 +130,20 @@ func (s *Server) enroll(p *principal) {
 	s.order = append(s.order, p)
 }
 
+// Principals returns the service principals that there are, in the order of
+// their creation.
+func (s *Server) Principals() []Principal {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	var all []Principal
+	for _, p := range s.order {
+		if !p.now.deleted {
+			all = append(all, p.snapshot())
+		}
+	}
+	return all
+}
+
 // Principal returns the service principal as it is now; false if there is none
 // or it was deleted.
 func (s *Server) Principal(id int64) (Principal, bool) {

@@ -23,6 +23,7 @@ import (
 	"databricks-credential-rotation/shared/databrickstest"
 	"databricks-credential-rotation/shared/estatetest"
 	"databricks-credential-rotation/shared/faulttest"
+	"databricks-credential-rotation/shared/managedsecret"
 	"databricks-credential-rotation/shared/pace"
 	"databricks-credential-rotation/shared/policy"
 	"databricks-credential-rotation/shared/secret"
@@ -385,6 +386,11 @@ func TestManaged(t *testing.T) {
 		for _, s := range w.Databricks.Secrets(dead.Principal.ID) {
 			w.Databricks.DeleteSecret(dead.Principal.ID, s.ID)
 		}
+		held := w.register(estatetest.Registration{Name: "held"})
+		store := managedsecret.Store{API: w.SecretsManager("operator")}
+		if err := store.SetHold(t.Context(), held.ARN, managedsecret.Hold{Kind: managedsecret.Revoked, Since: now}); err != nil {
+			t.Fatal(err)
+		}
 		broken := w.register(estatetest.Registration{Name: "broken"})
 		w.put(broken, `{"DATABRICKS_HOST":"ftp://dose0123456789abcdef","DATABRICKS_CLIENT_ID":"x"}`)
 
@@ -406,6 +412,10 @@ func TestManaged(t *testing.T) {
 		}
 		if got := managed["dead"]; !got.Tried || got.Authenticates {
 			t.Errorf("dead %+v", got)
+		}
+		// Trying it would look like a use after revocation.
+		if got := managed["held"]; !got.LockedOut || got.Tried || managed["dead"].LockedOut {
+			t.Errorf("held %+v", got)
 		}
 		if got := managed["broken"]; got.Err == "" || strings.Contains(got.Err, "dose") || strings.Contains(got.Err, "\n") || !strings.Contains(got.Err, "DATABRICKS_HOST") || !strings.Contains(got.Err, "DATABRICKS_CLIENT_ID") {
 			t.Errorf("broken %+v", got)

@@ -121,7 +121,9 @@ func (r *run) finishManaged(ctx context.Context) {
 				h.PrincipalID = one.principal.ID
 			}
 		}
-		if r.Try && h.credential.Issued() {
+		// What a revocation holds is dead on purpose, and trying it would look
+		// like a use after revocation.
+		if r.Try && h.credential.Issued() && !h.LockedOut {
 			r.try(ctx, h, listed)
 		}
 		// Versions are read one by one, so only where there is a secret that
