@@ -109,7 +109,7 @@ sabotage: ## Break the rotation on purpose, and see that the tests notice
 	@go run ./infra/sabotage
 
 .PHONY: check
-check: modules format vet lint template workflows sam conformance sql-check sabotage ## Run everything that the gate needs, apart from the tests
+check: modules format vet lint template workflows sam conformance sql-check browser sabotage ## Run everything that the gate needs, apart from the tests
 
 .PHONY: build
 build: ## Build the functions for Lambda into dist/
@@ -199,6 +199,15 @@ sql-check: ## Run the audit's SQL on Spark, and compare it with the simulator
 		go run ./infra/sqlcheck -dir $$dir; \
 		(cd $$dir && $(VENV)/bin/python $(CURDIR)/infra/sqlcheck/spark.py $$dir $(CURDIR)/functions/audit/auditing/usage/sql 2>$$dir/log) \
 			|| { cat $$dir/log; exit 1; }; \
+	fi
+
+# With PICTURES=dir the photographs are kept; docs/images has them.
+.PHONY: browser
+browser: ## Open the audit's report in headless Chromium
+	@if ! command -v chromium chromium-browser google-chrome google-chrome-stable headless-shell >/dev/null; then \
+		$(call skip,browser,there is no Chromium); \
+	else \
+		go test -count=1 -tags=browser -run '^TestBrowser' ./functions/audit/auditing/page -pictures "$(PICTURES)"; \
 	fi
 
 .PHONY: clean
