@@ -55,6 +55,21 @@ func (s *Server) Labelled(secretName, label string) (Version, bool) {
 	return sec.state.truth(v), true
 }
 
+// Tags returns a secret's tags, nil if there is no such secret.
+func (s *Server) Tags(secretName string) map[string]string {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	sec := s.find(secretName)
+	if sec == nil || sec.state == nil {
+		return nil
+	}
+	tags := map[string]string{}
+	for _, t := range sec.state.tags {
+		tags[t.Key] = t.Value
+	}
+	return tags
+}
+
 // SecretNames lists the secrets that exist, also those scheduled for
 // deletion, in the order of their creation.
 func (s *Server) SecretNames() []string {

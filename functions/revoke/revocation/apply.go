@@ -185,7 +185,7 @@ func (i *invocation) apply(ctx context.Context, s *situation, steps []step) bool
 		}
 		if p.action == Hold {
 			i.reply.Warnings = append(i.reply.Warnings, fmt.Sprintf(
-				"%s is not held: a sweep may issue a new credential for it; send the request again, or set the tag %s on it", p.m.secret.Name, managedsecret.HoldKey))
+				"%s is not held: a sweep may issue a new credential for it; send the request again, by the secret's name if a sweep was faster, or set the tag %s on it", p.m.secret.Name, managedsecret.HoldKey))
 		}
 		if p.essential && stopped == "" {
 			stopped = "an earlier step failed that it depends on"

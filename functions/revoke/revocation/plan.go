@@ -192,6 +192,9 @@ func (s *situation) refuse(all []live) error {
 			}
 		}
 	}
+	if s.req.Mode == Release && s.target.known && !s.target.active && len(s.target.secrets) > 0 && !s.lockedOut() {
+		return refusal("%s is switched off, and none of its managed secrets is locked out: somebody else did that; switch it on in Databricks if it may work; if it was locked out a moment ago, try again in a minute", s.target)
+	}
 	for _, l := range all {
 		if s.names(l.ID) && l.kind == kindForeign && !s.req.IncludeForeign && s.req.Mode != Lockout {
 			return refusal("oauth_secret_id: %s of %s is somebody else's: set include_foreign to delete it all the same", l.ID, s.target)
@@ -201,6 +204,12 @@ func (s *situation) refuse(all []live) error {
 		return refusal("sha256: the value was stored by hand, in version %s, and which OAuth secret of %s it is was not recorded: use lockout, or name the service_principal, with include_foreign", l.versionID, s.target)
 	}
 	return nil
+}
+
+func (s *situation) lockedOut() bool {
+	return slices.ContainsFunc(s.target.secrets, func(m *managed) bool {
+		return m.secret.Hold != nil && m.secret.Hold.Kind == managedsecret.LockedOut
+	})
 }
 
 // planReplace issues first, so that a reader that is refused finds a working
@@ -332,13 +341,7 @@ func (s *situation) wholeSecrets() []*managed {
 // a switched-off principal it would be alive again.
 func (s *situation) planRelease(all []live) []step {
 	var steps []step
-	held, locked := false, len(s.target.secrets) == 0
-	for _, m := range s.target.secrets {
-		if m.secret.Hold != nil {
-			held = true
-			locked = locked || m.secret.Hold.Kind == managedsecret.LockedOut
-		}
-	}
+	locked := len(s.target.secrets) == 0 || s.lockedOut()
 	for _, l := range all {
 		if l.kind.ours() && l.owner.secret.Hold != nil && s.issued[l.owner.secret.ARN] == "" {
 			steps = append(steps, step{action: Delete, id: l.ID, kind: l.kind, essential: true, why: "the revocation has left it"})
@@ -348,13 +351,14 @@ func (s *situation) planRelease(all []live) []step {
 		steps = append(steps, step{action: SwitchOn, essential: true, why: "the lockout is over"})
 	}
 	for _, m := range s.target.secrets {
-		if m.secret.Hold != nil {
-			steps = append(steps, step{action: Unhold, m: m, essential: true, why: "sweeps rotate it again"})
+		why := s.dead(m, all)
+		if m.secret.Hold == nil && why == "" {
+			continue
 		}
-		if why := s.dead(m, all); why != "" || m.secret.Hold != nil {
-			if s.issued[m.secret.ARN] == "" && (held || s.target.active) {
-				steps = append(steps, step{action: Issue, m: m, why: "it has none that works", sacrifice: nil})
-			}
+		// Also without a hold that shows: a read may lag behind it.
+		steps = append(steps, step{action: Unhold, m: m, essential: true, why: "sweeps rotate it again"})
+		if s.issued[m.secret.ARN] == "" {
+			steps = append(steps, step{action: Issue, m: m, why: "it has none that works"})
 		}
 	}
 	return steps

@@ -74,9 +74,6 @@ func (i *invocation) next(s *situation, off bool, foreign int) []string {
 		if len(i.reply.Steps) == 0 {
 			add("nothing is held here")
 		}
-		if off {
-			add("%s is switched off, and not by a lockout that could be released here: switch it on in Databricks if it may work", t)
-		}
 		add("restart what does not read its secret again when it is refused")
 	}
 	if i.req.Mode != Release {

@@ -89,7 +89,8 @@ func (i *invocation) identify(ctx context.Context, t *target) error {
 		p, err = i.Databricks.FindPrincipal(ctx, t.host, t.clientID)
 	}
 	switch {
-	case err != nil && t.id == "":
+	case err != nil && (t.id == "" || i.req.Mode == Release):
+		// Whether it is to be switched on must be known.
 		return refusal("%s: %w", t, err)
 	case err != nil:
 		i.reply.Warnings = append(i.reply.Warnings, fmt.Sprintf("%s could not be read in the directory: %v", t, err))
