@@ -50,8 +50,9 @@ type Auditor struct {
 	Warehouse databricks.Warehouse
 	// UsageTable is the audit log's table, empty for Databricks' own.
 	UsageTable string
-	// Ours are the application ids by which this product itself works.
-	Ours      []string
+	// Rotator is the application id by which this product itself works, in the
+	// usage log.
+	Rotator   func(context.Context) (string, error)
 	History   history.Source
 	Publisher Publisher
 	Trail     trail.Trail
@@ -175,7 +176,7 @@ const usageMargin = 7 * 24 * time.Hour
 
 func (a *Auditor) question(ctx context.Context, p policy.Policy) usage.Question {
 	q := usage.Question{
-		Table: a.UsageTable, Now: a.now(), Policy: p, Ours: a.Ours,
+		Table: a.UsageTable, Now: a.now(), Policy: p,
 		History: max(usage.DefaultHistory, p.Audit.UnusedAfter, p.Prune.UnusedAfter) + usageMargin,
 	}
 	held, err := a.Live.Held(ctx)
@@ -184,6 +185,11 @@ func (a *Auditor) question(ctx context.Context, p policy.Policy) usage.Question 
 		a.Log.WarnContext(ctx, "revocations could not be read", "error", err.Error())
 	}
 	q.Revoked = held
+	if ours, err := a.Rotator(ctx); err == nil {
+		q.Ours = []string{ours}
+	} else {
+		a.Log.WarnContext(ctx, "what the rotator makes will look made by somebody else", "error", err.Error())
+	}
 	return q
 }
 

@@ -30,8 +30,6 @@ const (
 	tokens = 400
 	// principals is how many service principals, the rotator's included.
 	principals = 40
-	// Warehouse is the SQL warehouse on which the usage log is asked.
-	Warehouse = "audit"
 )
 
 // Fault is one planted fault: a rule's id, and the id of its subject.

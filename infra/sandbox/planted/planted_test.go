@@ -115,7 +115,8 @@ func open(t *testing.T) *company {
 	c.Auditor = &auditing.Auditor{
 		Policy:    func(context.Context) (policy.Policy, error) { return policy.Parse(c.Estate.Policy) },
 		Collector: &collect.Collector{Databricks: client, Store: store, Account: account, Try: true, Log: log, Now: clouds.Clock.Now},
-		UsageLog:  client, Warehouse: databricks.Warehouse{Host: databricks.Host{URL: clouds.Analytics.Host()}, ID: planted.Warehouse},
+		UsageLog:  client, Warehouse: databricks.Warehouse{Host: databricks.Host{URL: clouds.Analytics.Host()}, ID: stage.Warehouse},
+		Rotator: func(context.Context) (string, error) { return clouds.Rotator.ApplicationID, nil },
 		History: c, Publisher: c, Trail: c,
 		Live:  auditing.Live{Databricks: client, Store: store, Account: account},
 		Place: rule.Place{Console: account.URL, RotateFunction: "rotate"}, Deployment: "test", Log: log, Now: clouds.Clock.Now,

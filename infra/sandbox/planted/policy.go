@@ -48,7 +48,6 @@ func (e *Estate) begin() {
 	}
 	p.Principals = []policy.Principal{{ClientID: e.clouds.Rotator.ApplicationID, Role: "rotator", Owner: "security"}}
 	e.policy = p
-	e.clouds.Workspaces[0].AddWarehouse(Warehouse)
 }
 
 // Enforce has the policy remove and narrow after that notice.

@@ -25,10 +25,16 @@ type Clouds struct {
 	// Analytics and Production are the account's workspaces.
 	Analytics, Production *databrickstest.Workspace
 	// Rotator is the rotator's service principal: account admin, and admin of
-	// both workspaces. It has no OAuth secret. It trusts the role
-	// [RotateRole] by a federation policy.
+	// both workspaces. It has no OAuth secret. It trusts the roles
+	// [RotateRole] and [AuditRole] by a federation policy each.
 	Rotator databrickstest.Principal
+	// Topic is the stack's topic for summaries.
+	Topic string
 }
+
+// Warehouse is the SQL warehouse in the workspace analytics on which the usage
+// log is asked. Who wants an answer there sets one up in the simulator.
+const Warehouse = "audit"
 
 // OpenClouds starts both simulators on loopback.
 func OpenClouds(seed uint64) (Clouds, error) {
@@ -54,12 +60,16 @@ func OpenClouds(seed uint64) (Clouds, error) {
 	c.Rotator = c.Databricks.AddPrincipal(databrickstest.PrincipalSpec{DisplayName: "credential-rotator", AccountAdmin: true})
 	c.Databricks.Assign(c.Rotator.ID, c.Analytics, true)
 	c.Databricks.Assign(c.Rotator.ID, c.Production, true)
-	c.Databricks.AddFederationPolicy(c.Rotator.ID, databrickstest.FederationPolicy{
-		Issuer:    c.AWS.Issuer(),
-		Subject:   c.AWS.RoleARN(RotateRole),
-		Audiences: []string{c.Databricks.AccountID()},
-		JWKS:      c.AWS.JWKS,
-	})
+	for _, role := range []string{RotateRole, AuditRole} {
+		c.Databricks.AddFederationPolicy(c.Rotator.ID, databrickstest.FederationPolicy{
+			Issuer:    c.AWS.Issuer(),
+			Subject:   c.AWS.RoleARN(role),
+			Audiences: []string{c.Databricks.AccountID()},
+			JWKS:      c.AWS.JWKS,
+		})
+	}
+	c.Analytics.AddWarehouse(Warehouse)
+	c.Topic = c.AWS.CreateTopic("notifications")
 	return c, nil
 }
 

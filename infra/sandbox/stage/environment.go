@@ -13,8 +13,11 @@ import (
 	"databricks-credential-rotation/shared/trail"
 )
 
-// RotateRole is the name of the role that the rotate function runs as.
-const RotateRole = "rotate"
+// The names of the roles that the functions run as.
+const (
+	RotateRole = "rotate"
+	AuditRole  = "audit"
+)
 
 const (
 	// DataBucket is the bucket of the stack.
@@ -36,6 +39,28 @@ func environment(clouds Clouds) []string {
 		"POLICY_LOCATION=s3://" + DataBucket + "/" + policyKey,
 		"TRAIL_BUCKET=" + DataBucket,
 	}, clouds.AWS.Env(RotateRole)...)
+}
+
+// auditEnvironment is what the template gives the audit function.
+func auditEnvironment(clouds Clouds) []string {
+	return append([]string{
+		"ROTATOR_CLIENT_ID=" + clouds.Rotator.ApplicationID,
+		"ROTATOR_SECRET_ARN=",
+		"ROTATOR_AUDIENCE=" + clouds.Databricks.AccountID(),
+		"DATABRICKS_HOSTS=http://127.0.0.1:*",
+		"POLICY_LOCATION=s3://" + DataBucket + "/" + policyKey,
+		"TRAIL_BUCKET=" + DataBucket,
+		"ACCOUNT_CONSOLE=" + clouds.Databricks.AccountHost(),
+		"ACCOUNT_ID=" + clouds.Databricks.AccountID(),
+		"USAGE_WAREHOUSE=" + clouds.Analytics.Host() + "/sql/1.0/warehouses/" + Warehouse,
+		"USAGE_TABLE=",
+		"REPORT_BUCKET=" + DataBucket,
+		"TOPIC_ARN=" + clouds.Topic,
+		"TOPIC_FORMAT=text",
+		"SECURITY_HUB=off",
+		"STACK_ID=arn:aws:cloudformation:eu-west-1:123456789012:stack/databricks-credential-rotation/0d1e2f30-0000-4000-8000-000000000001",
+		"ROTATE_FUNCTION=rotate",
+	}, clouds.AWS.Env(AuditRole)...)
 }
 
 // SetPolicy puts a policy in place, from the next invocation on. What its

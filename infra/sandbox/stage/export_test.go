@@ -1,4 +1,5 @@
 package stage
 
-// Environment is what the rotate function is deployed with.
-var Environment = environment
+// Environments are what the functions are deployed with, by the template's
+// names.
+var Environments = map[string]func(Clouds) []string{"RotateFunction": environment, "AuditFunction": auditEnvironment}

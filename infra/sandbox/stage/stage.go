@@ -18,6 +18,8 @@ import (
 const (
 	rotateTimeout  = 15 * time.Minute
 	rotateMemoryMB = 256
+	auditTimeout   = 15 * time.Minute
+	auditMemoryMB  = 1024
 	otherTimeout   = 30 * time.Second
 )
 
@@ -70,13 +72,13 @@ func (s *Stage) open(ctx context.Context, p policy.Policy) error {
 	}); err != nil {
 		return err
 	}
-	for _, name := range Functions {
-		if name == "rotate" {
-			continue
-		}
-		if err := s.deploy(ctx, lambdahost.Function{Name: name, Env: s.AWS.Env(name), Timeout: otherTimeout}); err != nil {
-			return err
-		}
+	if err := s.deploy(ctx, lambdahost.Function{
+		Name: "audit", Env: auditEnvironment(s.Clouds), Timeout: auditTimeout, MemoryMB: auditMemoryMB,
+	}); err != nil {
+		return err
+	}
+	if err := s.deploy(ctx, lambdahost.Function{Name: "revoke", Env: s.AWS.Env("revoke"), Timeout: otherTimeout}); err != nil {
+		return err
 	}
 	// Secrets Manager calls the rotation function, and hands it a token that
 	// must not leave it.

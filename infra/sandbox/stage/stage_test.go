@@ -23,6 +23,7 @@ import (
 
 	"databricks-credential-rotation/infra/sandbox/stage"
 	"databricks-credential-rotation/shared/awstest"
+	"databricks-credential-rotation/shared/databrickstest"
 	"databricks-credential-rotation/shared/policy"
 	"databricks-credential-rotation/shared/trail"
 )
@@ -91,32 +92,34 @@ func TestEnvironmentIsTheTemplates(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer clouds.Close()
-	var got []string
-	for _, entry := range stage.Environment(clouds) {
-		if key, _, _ := strings.Cut(entry, "="); !strings.HasPrefix(key, "AWS_") {
-			got = append(got, key)
-		}
-	}
 	template, err := os.ReadFile(filepath.Join("..", "..", "..", "template.yaml"))
 	if err != nil {
 		t.Fatal(err)
 	}
-	block := regexp.MustCompile(`(?m)^  RotateFunction:\n(?s:.*?)^        Variables:\n((?:          .*\n)+)`).FindSubmatch(template)
-	if block == nil {
-		t.Fatal("the template gives RotateFunction no variables")
-	}
-	var want []string
-	for line := range bytes.Lines(block[1]) {
-		if bytes.HasPrefix(line, []byte("           ")) {
-			continue // a value of several lines goes on
+	for function, environment := range stage.Environments {
+		var got []string
+		for _, entry := range environment(clouds) {
+			if key, _, _ := strings.Cut(entry, "="); !strings.HasPrefix(key, "AWS_") {
+				got = append(got, key)
+			}
 		}
-		key, _, _ := bytes.Cut(bytes.TrimSpace(line), []byte(":"))
-		want = append(want, string(key))
-	}
-	slices.Sort(got)
-	slices.Sort(want)
-	if diff := cmp.Diff(want, got); diff != "" {
-		t.Errorf("variables (-template +sandbox):\n%s", diff)
+		block := regexp.MustCompile(`(?m)^  ` + function + `:\n(?s:.*?)^        Variables:\n((?:          .*\n)+)`).FindSubmatch(template)
+		if block == nil {
+			t.Fatalf("the template gives %s no variables", function)
+		}
+		var want []string
+		for line := range bytes.Lines(block[1]) {
+			if bytes.HasPrefix(line, []byte("           ")) {
+				continue // a value of several lines goes on
+			}
+			key, _, _ := bytes.Cut(bytes.TrimSpace(line), []byte(":"))
+			want = append(want, string(key))
+		}
+		slices.Sort(got)
+		slices.Sort(want)
+		if diff := cmp.Diff(want, got); diff != "" {
+			t.Errorf("variables of %s (-template +sandbox):\n%s", function, diff)
+		}
 	}
 }
 
@@ -173,7 +176,8 @@ func TestInvokeEndpoint(t *testing.T) {
 		"no kind":            {"rotate", "", sweep, http.StatusOK, false, `"secrets":0`},
 		"ARN with qualifier": {s.FunctionARN("rotate") + ":$LATEST", "", sweep, http.StatusOK, false, `"secrets":0`},
 		"refused event":      {"rotate", "", `{"action":"sweeep"}`, http.StatusOK, true, "action must be sweep"},
-		"function not built": {"audit", "", "", http.StatusOK, true, "not built yet"},
+		"audit":              {"audit", "", `{"action":"audit","dry_run":true}`, http.StatusOK, false, `"dry_run":true`},
+		"refused audit":      {"audit", "", `{"action":"audit","dryrun":true}`, http.StatusOK, true, "unknown field"},
 		"dry run":            {"rotate", "DryRun", sweep, http.StatusNoContent, false, ""},
 		"no such function":   {"rotat", "", sweep, http.StatusNotFound, false, "Function not found: rotat"},
 		"not JSON":           {"rotate", "", "sweep", http.StatusBadRequest, false, "Could not parse"},
@@ -194,7 +198,7 @@ func TestInvokeEndpoint(t *testing.T) {
 
 func TestInvokeLater(t *testing.T) {
 	s := open(t)
-	if out, body := invoke(t, s, "revoke", "Event", "{}"); out.StatusCode != http.StatusAccepted || body != "" {
+	if out, body := invoke(t, s, "rotate", "Event", "{}"); out.StatusCode != http.StatusAccepted || body != "" {
 		t.Fatalf("status %d: %s, want 202 and nothing", out.StatusCode, body)
 	}
 	for end := time.Now().Add(10 * time.Second); len(s.Failures()) == 0; time.Sleep(5 * time.Millisecond) {
@@ -202,7 +206,7 @@ func TestInvokeLater(t *testing.T) {
 			t.Fatal("the function was never invoked")
 		}
 	}
-	if got := s.Failures()[0]; !strings.Contains(got, "not built yet") {
+	if got := s.Failures()[0]; !strings.Contains(got, "of no known kind") {
 		t.Errorf("failure %q, want the function's own", got)
 	}
 }
@@ -357,7 +361,8 @@ func TestObjectsByLeastPrivilege(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	statements := regexp.MustCompile(`(?m)^ +Action: (s3:\S+)\n +Resource: !Sub\n +- (\S+)$`).FindAllSubmatch(template, -1)
+	role := regexp.MustCompile(`(?m)^  RotateRole:\n(?:(?:    .*)?\n)*`).Find(template)
+	statements := regexp.MustCompile(`(?m)^ +Action: (s3:\S+)\n +Resource: !Sub\n +- (\S+)$`).FindAllSubmatch(role, -1)
 	var granted []string
 	for _, statement := range statements {
 		granted = append(granted, string(statement[1])+" "+string(statement[2]))
@@ -368,6 +373,57 @@ func TestObjectsByLeastPrivilege(t *testing.T) {
 	}
 	if diff := cmp.Diff(want, granted); diff != "" {
 		t.Errorf("grants (-want +template):\n%s", diff)
+	}
+}
+
+// An audit does what the template lets its role do, and the role may do nothing
+// that an audit does not.
+func TestAuditByLeastPrivilege(t *testing.T) {
+	w := newSecret(t)
+	s := w.stage
+	// Somebody else's OAuth secret has all versions looked at.
+	if _, err := s.Databricks.AddSecret(w.principal.ID, databrickstest.SecretSpec{Lifetime: 24 * time.Hour}); err != nil {
+		t.Fatal(err)
+	}
+	template, err := os.ReadFile(filepath.Join("..", "..", "..", "template.yaml"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	role := regexp.MustCompile(`(?m)^  AuditRole:\n(?:(?:    .*)?\n)*`).Find(template)
+	granted := map[string]bool{}
+	for _, list := range regexp.MustCompile(`(?m)^ +Action: \[?([^\]\n]+)\]?$`).FindAllSubmatch(role, -1) {
+		for _, action := range strings.Split(string(list[1]), ", ") {
+			granted[action] = false
+		}
+	}
+	s.AWS.SetAuthorizer(func(_ context.Context, a awstest.Access) error {
+		if a.Caller != s.AWS.RoleARN(stage.AuditRole) {
+			return nil
+		}
+		if _, ok := granted[a.Action]; !ok || a.Action == "s3:PutObject" && !regexp.MustCompile(`/(audits|trail)/`).MatchString(a.Resource) {
+			return fmt.Errorf("no policy allows %s on %s", a.Action, a.Resource)
+		}
+		granted[a.Action] = true
+		return nil
+	})
+	for range 2 {
+		if _, err := s.Invoke(t.Context(), "audit", []byte(`{"action":"audit"}`)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	s.AWS.SetAuthorizer(nil)
+	// What the sandbox has none of: CloudWatch's log, roles to assume, keys,
+	// Security Hub. The emulator lists a bucket to nobody.
+	for _, action := range []string{"sts:AssumeRole", "logs:CreateLogStream", "logs:PutLogEvents", "kms:Decrypt", "securityhub:BatchImportFindings", "s3:ListBucket"} {
+		delete(granted, action)
+	}
+	for action, used := range granted {
+		if !used {
+			t.Errorf("the audit never does %s", action)
+		}
+	}
+	if published := s.AWS.Published(s.Topic); len(published) != 2 {
+		t.Errorf("%d summaries, want one for each audit", len(published))
 	}
 }
 
