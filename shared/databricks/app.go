@@ -64,7 +64,7 @@ func (r appReply) decode(published bool) (App, error) {
 		client = r.AppID
 	}
 	return App{
-		ID: r.IntegrationID, ClientID: client, Name: r.Name, Published: published, Confidential: r.Confidential,
+		ID: r.IntegrationID, ClientID: client, Name: redact(r.Name), Published: published, Confidential: r.Confidential,
 		RedirectURLs: r.RedirectURLs, Scopes: r.Scopes, UserScopes: r.UserScopes,
 		CreatorID: formatID(r.CreatedBy), Creator: r.Creator, CreateTime: created,
 		AccessTTL: minutes(r.Policy.AccessMinutes), RefreshTTL: minutes(r.Policy.RefreshMinutes), SessionTTL: minutes(r.Policy.SessionMinutes),

@@ -88,7 +88,7 @@ func (r memberReply) decode() Member {
 		name = r.UserName
 	}
 	return Member{
-		ID: p.ID, Name: name, DisplayName: p.DisplayName, Active: p.Active,
+		ID: p.ID, Name: name, DisplayName: redact(p.DisplayName), Active: p.Active,
 		Roles: r.Roles.values(), Entitlements: r.Entitlements.values(), Groups: r.Groups.groups(),
 	}
 }

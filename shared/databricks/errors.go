@@ -185,6 +185,14 @@ var codePattern = regexp.MustCompile(`^[A-Za-z0-9_.-]{1,64}$`)
 // and JSON web tokens.
 var secretPattern = regexp.MustCompile(`(dose|dapi|dkea|doau|eyJ)[A-Za-z0-9._~+/-]{6,}`)
 
+// valuePattern matches a credential's whole value, and no word of a name: what
+// somebody pasted into a comment.
+var valuePattern = regexp.MustCompile(`(dose|dapi|dkea|doau)[0-9a-f]{16,}|eyJ[A-Za-z0-9_-]{10,}\.[A-Za-z0-9_.-]{10,}`)
+
+// redact makes what people typed fit to be kept: comments and descriptions
+// have been seen to hold the credential that they are about.
+func redact(s string) string { return valuePattern.ReplaceAllString(s, secret.Placeholder) }
+
 const maxMessage = 300
 
 // scrub makes a message of the other side fit to be shown: without what looks

@@ -49,7 +49,7 @@ func (r federationPolicyReply) decode() (FederationPolicy, error) {
 		return FederationPolicy{}, errors.New("a federation policy's create_time is not a time")
 	}
 	return FederationPolicy{
-		ID: id, Description: r.Description, Issuer: r.OIDC.Issuer, Audiences: r.OIDC.Audiences,
+		ID: id, Description: redact(r.Description), Issuer: r.OIDC.Issuer, Audiences: r.OIDC.Audiences,
 		Subject: r.OIDC.Subject, SubjectClaim: r.OIDC.SubjectClaim, CreateTime: created,
 	}, nil
 }

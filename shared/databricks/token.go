@@ -57,7 +57,7 @@ func (r tokenReply) decode() (Token, error) {
 		return Token{}, errors.New("a token has no proper id")
 	}
 	return Token{
-		ID: r.ID, Comment: r.Comment, OwnerID: formatID(r.OwnerID), CreatorID: formatID(r.CreatorID), CreatedBy: r.CreatedBy,
+		ID: r.ID, Comment: redact(r.Comment), OwnerID: formatID(r.OwnerID), CreatorID: formatID(r.CreatorID), CreatedBy: r.CreatedBy,
 		WorkspaceID: r.WorkspaceID, CreateTime: fromMillis(r.CreateTime), ExpireTime: fromMillis(r.ExpireTime),
 		LastUsed: fromMillis(r.LastUsed), Scopes: r.Scopes, Autoscope: strings.TrimPrefix(r.Autoscope, "AUTOSCOPE_STATE_"),
 		Inferred: r.Inferred, Backfilled: r.Backfilled,
