@@ -157,6 +157,18 @@ func (e *Estate) Fix() error {
 	return err
 }
 
+// Age has everything in the usage log happen that much earlier, for a clock
+// that cannot be moved.
+func (e *Estate) Age(by time.Duration) {
+	log := &auditlogtest.Log{}
+	for _, event := range e.Log.Events() {
+		event.At = event.At.Add(-by)
+		log.Add(event)
+	}
+	e.Log, e.now = log, e.now.Add(-by)
+	e.clouds.Databricks.SetStatements(log.Statement)
+}
+
 // work adds to the log what everybody does who is busy: every other day, from
 // the company's network.
 func (e *Estate) work(from, to time.Time) {

@@ -257,7 +257,7 @@ func TestPruneTwice(t *testing.T) {
 // and says why.
 func TestGreedyPolicy(t *testing.T) {
 	c := open(t)
-	document, err := c.Greedy()
+	document, err := c.Greedy(time.Hour)
 	if err != nil {
 		t.Fatal(err)
 	}

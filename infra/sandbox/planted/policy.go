@@ -58,11 +58,11 @@ func (e *Estate) Enforce(notice time.Duration) error {
 	return err
 }
 
-// Greedy is a policy that would remove most of the estate: what was not used
-// yesterday.
-func (e *Estate) Greedy() ([]byte, error) {
+// Greedy is a policy that would remove most of the estate, after that notice:
+// what was not used yesterday.
+func (e *Estate) Greedy(notice time.Duration) ([]byte, error) {
 	p := e.policy
-	p.Prune.Mode, p.Prune.UnusedAfter, p.Prune.Notice = policy.Enforce, 2*day, time.Hour
+	p.Prune.Mode, p.Prune.UnusedAfter, p.Prune.Notice = policy.Enforce, 2*day, notice
 	return p.Encode()
 }
 

@@ -16,7 +16,7 @@ const (
 	// minReads is how many reads without a failure count as evidence.
 	minReads = 1000
 	// maxElapsed is how long the show may take after the functions are built.
-	maxElapsed = 40 * time.Second
+	maxElapsed = 75 * time.Second
 )
 
 // Result is what the show came to.
