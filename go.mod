@@ -27,6 +27,7 @@ require (
 	golang.org/x/net v0.57.0
 	golang.org/x/oauth2 v0.34.0
 	golang.org/x/time v0.14.0
+	maragu.dev/gomponents v1.3.0
 	pgregory.net/rapid v1.3.0
 )
 

@@ -2,6 +2,10 @@
 // network, no script to be readable, no server. The file says so itself: its
 // content security policy lets nothing in but its own style and one script,
 // by the script's digest.
+//
+// The page is put together in Go and not by html/template, whose use of
+// reflection makes the linker keep every method of every SDK in the function:
+// 10 MB of it.
 package page
 
 import (
@@ -10,19 +14,18 @@ import (
 	_ "embed"
 	"encoding/base64"
 	"fmt"
-	"html/template"
 	"strings"
 	"time"
 
-	"databricks-credential-rotation/functions/audit/auditing/blast"
+	g "maragu.dev/gomponents"
+	h "maragu.dev/gomponents/html"
+
 	"databricks-credential-rotation/functions/audit/auditing/escape"
 	"databricks-credential-rotation/functions/audit/auditing/finding"
 	"databricks-credential-rotation/functions/audit/auditing/report"
 )
 
 var (
-	//go:embed page.html
-	layout string
 	//go:embed page.css
 	style string
 	//go:embed filter.js
@@ -39,131 +42,134 @@ const (
 	maxResolved  = 500
 	// firstThings is how many rules the page begins with.
 	firstThings = 5
+	// maxText is the longest text in characters that is shown, maxCommand the
+	// longest that is there to be copied.
+	maxText    = 300
+	maxCommand = 4000
 )
-
-// view is what the layout shows.
-type view struct {
-	*report.Report
-	CSP    template.HTMLAttr
-	Style  template.CSS
-	Script template.JS
-
-	Counts    report.Counts
-	First     []report.Group
-	Rows      []report.Finding
-	Hidden    int
-	Just      []report.Resolved
-	JustMore  int
-	Charts    []chart
-	Worst     []blast.Reach
-	Actions   []report.Action
-	MoreActs  int
-	NewCount  int
-	Reopened  int
-	Unchecked int
-	Rules     []string
-}
 
 // Render writes the page. Findings must be sorted.
 func Render(r *report.Report) ([]byte, error) {
-	v := view{
-		Report:    r,
-		CSP:       policy(),
-		Style:     template.CSS(style), //nolint:gosec // our own file
-		Script:    template.JS(script), //nolint:gosec // our own file
-		Counts:    r.Counts(),
-		Rows:      r.Findings[:min(len(r.Findings), maxRows)],
-		Hidden:    max(0, len(r.Findings)-maxRows),
-		Worst:     r.Exposures[:min(len(r.Exposures), maxExposures)],
-		NewCount:  r.WithStatus(report.New),
-		Reopened:  r.WithStatus(report.Reopened),
-		Unchecked: r.WithStatus(report.Unchecked),
-	}
-	groups := r.Groups()
-	v.First = groups[:min(len(groups), firstThings)]
-	seen := map[string]bool{}
-	for _, g := range groups {
-		if !seen[g.Rule] {
-			seen[g.Rule] = true
-			v.Rules = append(v.Rules, g.Rule)
-		}
-	}
-	just := r.JustResolved()
-	v.Just, v.JustMore = just[:min(len(just), maxResolved)], max(0, len(just)-maxResolved)
-	actions := r.Prune.Actions()
-	v.Actions, v.MoreActs = actions[:min(len(actions), maxActions)], max(0, len(actions)-maxActions)
-	if err := v.draw(); err != nil {
+	pictures, err := draw(r)
+	if err != nil {
 		return nil, err
 	}
+	title := "Databricks credentials, " + date(r.TakenAt)
+	document := h.Doctype(h.HTML(h.Lang("en"),
+		h.Head(
+			h.Meta(h.Charset("utf-8")),
+			h.Meta(g.Attr("http-equiv", "Content-Security-Policy"), h.Content(contentPolicy())),
+			h.Meta(h.Name("viewport"), h.Content("width=device-width, initial-scale=1")),
+			h.Meta(h.Name("referrer"), h.Content("no-referrer")),
+			h.Meta(h.Name("robots"), h.Content("noindex")),
+			h.TitleEl(g.Text(title)),
+			h.StyleEl(g.Raw(style)),
+		),
+		h.Body(
+			h.A(h.Class("skip"), h.Href("#findings-title"), g.Text("To the findings")),
+			header(r, title),
+			h.Main(
+				todo(r),
+				estate(r, pictures),
+				findings(r),
+				resolved(r),
+				exposures(r),
+				pruned(r),
+				gaps(r),
+			),
+			h.Script(g.Raw(script)),
+		),
+	))
 	var b bytes.Buffer
-	if err := page.Execute(&b, v); err != nil {
+	if err := document.Render(&b); err != nil {
 		return nil, fmt.Errorf("write the HTML report: %w", err)
 	}
 	return b.Bytes(), nil
 }
 
-func (v *view) draw() error {
-	type drawing struct {
-		wanted bool
-		draw   func() (chart, error)
-	}
-	for _, d := range []drawing{
-		{len(v.Trend) > 1, func() (chart, error) { return trend(v.Trend) }},
-		{len(v.Measures.Ages) > 0, func() (chart, error) { return ages(v.Measures) }},
-		{len(v.Measures.LastUse) > 0, func() (chart, error) { return lastUse(v.Measures) }},
-		{len(v.Measures.Scopes) > 0, func() (chart, error) { return scopes(v.Measures) }},
-	} {
-		if !d.wanted {
-			continue
-		}
-		c, err := d.draw()
-		if err != nil {
-			return err
-		}
-		v.Charts = append(v.Charts, c)
-	}
-	return nil
-}
-
-// policy is the page's content security policy.
-func policy() template.HTMLAttr {
+// contentPolicy is the page's content security policy.
+func contentPolicy() string {
 	digest := sha256.Sum256([]byte(script))
-	return template.HTMLAttr(fmt.Sprintf( //nolint:gosec // made of a digest
-		`content="default-src 'none'; style-src 'unsafe-inline'; script-src 'sha256-%s'; base-uri 'none'; form-action 'none'"`,
-		base64.StdEncoding.EncodeToString(digest[:])))
+	return "default-src 'none'; style-src 'unsafe-inline'; script-src 'sha256-" +
+		base64.StdEncoding.EncodeToString(digest[:]) + "'; base-uri 'none'; form-action 'none'"
 }
 
-var page = template.Must(template.New("page").Funcs(template.FuncMap{
-	"line":  escape.Line,
-	"clip":  func(s string) string { return escape.Clip(s, 300) },
-	"stamp": stamp,
-	"date":  func(t time.Time) string { return t.UTC().Format(time.DateOnly) },
-	"word":  report.Word,
-	"plural": func(n int, one, many string) string {
-		if n == 1 {
-			return "1 " + one
-		}
-		return fmt.Sprintf("%d %s", n, many)
-	},
-	"words":      func(list []string) string { return strings.Join(list, " ") },
-	"commas":     func(list []string) string { return strings.Join(list, ", ") },
-	"severities": report.Severities,
-	"of":         func(c report.Counts, s finding.Severity) int { return c.Of(s) },
-	"score":      func(f float64) string { return fmt.Sprintf("%.1f", f) },
-	"command":    command,
-	"name": func(s finding.Subject) string {
-		if s.Name != "" {
-			return s.Name
-		}
-		return s.ID
-	},
-	"more": func(n int) int { return n - 1 },
-	"zero": func(t time.Time) bool { return t.IsZero() },
-}).Parse(layout))
+// text is somebody else's text: whatever it says, it is shown, and only
+// shown. Its direction does not turn what stands beside it.
+func text(s string) g.Node { return g.El("bdi", g.Text(escape.Clip(s, maxText))) }
 
-// command tells a command from a sentence, to set it in a face for copying.
-func command(remedy string) bool {
-	return strings.HasPrefix(remedy, "databricks ") || strings.HasPrefix(remedy, "aws ")
+// code is somebody else's text that people may have to type again.
+func code(s string) g.Node { return h.Code(g.Text(escape.Clip(s, maxText))) }
+
+// quiet is a remark of ours.
+func quiet(s string) g.Node { return h.Span(h.Class("quiet"), g.Text(s)) }
+
+func quietly(children ...g.Node) g.Node { return h.Span(h.Class("quiet"), g.Group(children)) }
+
+// remedy sets a command in a face and a block for copying. A command that is
+// too long to be shown whole is not shown at all.
+func remedy(s string) g.Node {
+	if s = escape.Line(s); len(s) > maxCommand {
+		return quiet("The remedy is too long for this page; it is in the JSON of this audit.")
+	}
+	if strings.HasPrefix(s, "databricks ") || strings.HasPrefix(s, "aws ") {
+		return h.Code(h.Class("command"), g.Text(s))
+	}
+	return g.El("bdi", g.Text(s))
 }
+
+func name(s finding.Subject) string {
+	if s.Name != "" {
+		return s.Name
+	}
+	return s.ID
+}
+
+// what names a subject.
+func what(s finding.Subject) g.Node {
+	return g.Group{g.Text(report.Word(s.Kind) + " "), text(name(s))}
+}
+
+func severity(s finding.Severity) g.Node { return h.Strong(h.Class(s.String()), g.Text(s.String())) }
+
+func br() g.Node { return h.Br() }
+
+func plural(n int, one, many string) string {
+	if n == 1 {
+		return "1 " + one
+	}
+	return fmt.Sprintf("%d %s", n, many)
+}
+
+func date(t time.Time) string { return t.UTC().Format(time.DateOnly) }
 
 func stamp(t time.Time) string { return t.UTC().Format("2006-01-02 15:04 UTC") }
+
+// section is a part of the page with a heading that names it.
+func section(id, heading string, children ...g.Node) g.Node {
+	return h.Section(g.Attr("aria-labelledby", id), h.H2(h.ID(id), g.Text(heading)), g.Group(children))
+}
+
+// column is one of a table's.
+type column struct{ label, class string }
+
+// cells is a table whose rows become cards where it is narrow. The roles tell
+// a reader of the screen that it is a table all the same.
+func cells(id, caption string, columns []column, rows []g.Node) g.Node {
+	var head []g.Node
+	for _, c := range columns {
+		head = append(head, h.Th(h.Scope("col"), h.Role("columnheader"), class(c.class), g.Text(c.label)))
+	}
+	return h.Table(g.If(id != "", h.ID(id)), h.Class("cards"), h.Role("table"),
+		g.If(caption != "", h.Caption(g.Text(caption))),
+		h.THead(h.Role("rowgroup"), h.Tr(h.Role("row"), g.Group(head))),
+		h.TBody(h.Role("rowgroup"), g.Group(rows)),
+	)
+}
+
+func class(name string) g.Node { return g.If(name != "", h.Class(name)) }
+
+// cell is a field of a row; on a phone its label stands above it.
+func cell(c column, children ...g.Node) g.Node {
+	return h.Td(h.Role("cell"), g.Attr("data-label", c.label), class(c.class), g.Group(children))
+}

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"io"
 	"log/slog"
+	"os"
 	"strings"
 	"testing"
 
@@ -100,5 +101,31 @@ func TestMetricsThatCannotBeWrittenAreAFailure(t *testing.T) {
 	p := publish.Publisher{Metrics: &publish.Metrics{Logger: slog.New(slog.NewJSONHandler(brokenPipe{}, nil))}}
 	if err := p.Deliver(t.Context(), reporttest.Sample()).Err(); err == nil || !strings.Contains(err.Error(), "broken pipe") {
 		t.Errorf("error %v", err)
+	}
+}
+
+// Whoever makes an alarm looks the names up in docs/report.md.
+func TestMetricsAreDocumented(t *testing.T) {
+	page, err := os.ReadFile("../../../../docs/report.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var log bytes.Buffer
+	p := publish.Publisher{Metrics: &publish.Metrics{Logger: slog.New(slog.NewJSONHandler(&log, nil))}}
+	if err := p.Deliver(t.Context(), reporttest.Sample()).Err(); err != nil {
+		t.Fatal(err)
+	}
+	var line struct {
+		AWS struct {
+			CloudWatchMetrics []struct{ Metrics []struct{ Name string } }
+		} `json:"_aws"`
+	}
+	if err := json.Unmarshal(log.Bytes(), &line); err != nil {
+		t.Fatal(err)
+	}
+	for _, m := range line.AWS.CloudWatchMetrics[0].Metrics {
+		if !bytes.Contains(page, []byte("`"+m.Name+"`")) {
+			t.Errorf("%s is missing", m.Name)
+		}
 	}
 }
