@@ -1,22 +1,30 @@
 package rotation_test
 
 import (
+	"bytes"
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"net/http"
 	"slices"
+	"strings"
 	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
 
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/service/s3"
 	"github.com/aws/aws-sdk-go-v2/service/secretsmanager"
 
 	"databricks-credential-rotation/functions/rotate/rotation"
+	"databricks-credential-rotation/shared/databrickstest"
 	"databricks-credential-rotation/shared/estatetest"
 	"databricks-credential-rotation/shared/faulttest"
 	"databricks-credential-rotation/shared/managedsecret"
+	"databricks-credential-rotation/shared/policy"
+	"databricks-credential-rotation/shared/trail"
 )
 
 // The crash matrix: for each door, for each call that a rotation makes, for
@@ -81,6 +89,90 @@ func (w *world) start() *process {
 	w.Databricks.Faults().OnKill(kill)
 	w.AWS.Faults().OnKill(kill)
 	return p
+}
+
+// startWhole is start with the policy and the trail in S3. Only the run that is
+// disturbed has them there: those after it are many, and are faster so.
+func (w *world) startWhole() *process {
+	p := w.start()
+	cfg := w.AWS.Config()
+	cfg.Credentials, cfg.HTTPClient = w.AWS.Role("rotate"), &http.Client{Transport: mortal{p, w.AWS.Transport()}}
+	objects := s3.NewFromConfig(cfg)
+	p.engine.Policy = policy.Open(objects, dataBucket, policyKey, p.engine.Log).Read
+	p.engine.Trail = trail.Open(objects, dataBucket, w.Rotator.ApplicationID, p.engine.Log)
+	return p
+}
+
+const (
+	dataBucket = "data"
+	policyKey  = "policy.yaml"
+)
+
+// storePolicy puts the world's policy into S3.
+func (w *world) storePolicy() {
+	w.t.Helper()
+	if err := w.AWS.CreateBucket(dataBucket, true); err != nil {
+		w.t.Fatal(err)
+	}
+	document, err := w.policy.Encode()
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	_, err = s3.NewFromConfig(w.AWS.Config()).PutObject(w.t.Context(), &s3.PutObjectInput{
+		Bucket: aws.String(dataBucket), Key: aws.String(policyKey), Body: bytes.NewReader(document),
+	})
+	if err != nil {
+		w.t.Fatal(err)
+	}
+}
+
+// untold are the changes that the trail in S3 does not announce. The faults of
+// a call tell whether it was carried out.
+func (w *world) untold() []string {
+	objects, err := w.AWS.Objects(dataBucket)
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	announced := map[string]int{}
+	for key, body := range objects {
+		if strings.HasPrefix(key, trail.Prefix) && bytes.Contains(body, []byte(`"phase":"before"`)) {
+			var e struct{ Action string }
+			if err := json.Unmarshal(body, &e); err != nil {
+				w.t.Fatal(err)
+			}
+			announced[e.Action]++
+		}
+		if n := w.Leaks(string(body)); n > 0 {
+			w.t.Errorf("%s holds %d secrets", key, n)
+		}
+	}
+	made := map[string]int{}
+	for _, c := range w.Databricks.Faults().Calls() {
+		switch c.Fault {
+		case faulttest.RequestLost, faulttest.Throttled, faulttest.ServerError, faulttest.Timeout, faulttest.Kill:
+			continue
+		}
+		switch c.Op {
+		case databrickstest.OpAccountCreateSecret, databrickstest.OpWorkspaceCreateSecret:
+			made["issue"]++
+		case databrickstest.OpAccountDeleteSecret, databrickstest.OpWorkspaceDeleteSecret:
+			made["delete"]++
+		}
+	}
+	// A delete whose reply was lost is sent again under the same entry.
+	for _, c := range w.Databricks.Faults().Calls() {
+		if c.Fault == faulttest.ReplyLost && strings.HasPrefix(c.Op, "DELETE") {
+			made["delete"]--
+		}
+	}
+	var untold []string
+	if made["issue"] > announced["issue"] {
+		untold = append(untold, fmt.Sprintf("%d creates, %d announced", made["issue"], announced["issue"]))
+	}
+	if deletes := announced["retire"] + announced["discard"]; made["delete"] > deletes {
+		untold = append(untold, fmt.Sprintf("%d deletes, %d announced", made["delete"], deletes))
+	}
+	return untold
 }
 
 // scenario is a secret in a state in which a run has something to do.
@@ -202,8 +294,9 @@ func crashCases(t *testing.T) []crashCase {
 		for _, d := range doors {
 			inWorld(t, func(w *world) {
 				m := s.prepare(w)
+				w.storePolicy()
 				w.resetCalls()
-				p := w.start()
+				p := w.startWhole()
 				defer p.end()
 				if err := d.run(p, m); err != nil {
 					t.Fatalf("%s, %s: %v", d.name, s.name, err)
@@ -252,6 +345,8 @@ func TestCrashMatrix(t *testing.T) {
 func runCrashCase(t *testing.T, c crashCase) []estatetest.Violation {
 	w := newWorld(t, estatetest.Config{Seed: 1})
 	m := c.scenario.prepare(w)
+	w.storePolicy()
+	w.resetCalls()
 
 	var found []estatetest.Violation
 	injector := w.Databricks.Faults()
@@ -259,9 +354,12 @@ func runCrashCase(t *testing.T, c crashCase) []estatetest.Violation {
 		injector = w.AWS.Faults()
 	}
 	injector.Add(c.fault)
-	_ = w.inProcess(func(p *process) error { return c.door.run(p, m) }) // it may fail
+	_ = w.runIn(w.startWhole(), func(p *process) error { return c.door.run(p, m) }) // it may fail
 	w.Databricks.Faults().Clear()
 	w.AWS.Faults().Clear()
+	for _, what := range w.untold() {
+		found = append(found, estatetest.Violation{Invariant: 7, Secret: m.Name, What: what})
+	}
 
 	// Until quiet: the door's own repetition, and sweeps every ten minutes.
 	quiet := func(what string, err error) {
@@ -299,8 +397,9 @@ func runCrashCase(t *testing.T, c crashCase) []estatetest.Violation {
 }
 
 // inProcess runs something in a new process, to its end or its death.
-func (w *world) inProcess(run func(*process) error) error {
-	p := w.start()
+func (w *world) inProcess(run func(*process) error) error { return w.runIn(w.start(), run) }
+
+func (w *world) runIn(p *process, run func(*process) error) error {
 	defer p.end()
 	err := run(p)
 	if err != nil {
