@@ -67,6 +67,9 @@ type Managed struct {
 	// one did that issues nothing, zero if none holds.
 	killed    []string
 	heldSince time.Time
+	// replacing and revoking tell that what becomes current meanwhile is not
+	// safe either.
+	replacing, revoking bool
 }
 
 // tenure is the time in which a credential was current.

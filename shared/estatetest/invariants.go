@@ -45,8 +45,8 @@ func (e *Estate) observe() {
 			// What was dead already has no grace.
 			m.history[n-1].excused = m.history[n-1].excused || m.disturbed
 		}
-		m.history = append(m.history, tenure{clientSecret: value, from: now})
-		m.disturbed = false
+		m.history = append(m.history, tenure{clientSecret: value, from: now, excused: m.revoking, waived: m.replacing})
+		m.disturbed = m.revoking
 	}
 }
 

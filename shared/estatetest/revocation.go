@@ -19,6 +19,7 @@ func (e *Estate) Replacing(m *Managed) {
 	for i := range m.history {
 		m.history[i].waived = true
 	}
+	m.replacing = true
 }
 
 // Revoking is the beginning of a revocation or a lockout: from here on
@@ -30,7 +31,7 @@ func (e *Estate) Revoking(m *Managed) {
 	for i := range m.history {
 		m.history[i].excused = true
 	}
-	m.disturbed = true
+	m.disturbed, m.revoking = true, true
 }
 
 // Killed is the end of a revocation that says that it is complete: these
@@ -39,7 +40,9 @@ func (e *Estate) Revoking(m *Managed) {
 func (e *Estate) Killed(m *Managed, held bool, values ...string) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
+	e.observe()
 	m.killed = append(m.killed, values...)
+	m.replacing = false
 	if held {
 		m.heldSince = e.Now()
 	}
@@ -49,7 +52,7 @@ func (e *Estate) Killed(m *Managed, held bool, values ...string) {
 func (e *Estate) Releasing(m *Managed) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
-	m.heldSince = time.Time{}
+	m.heldSince, m.revoking = time.Time{}, false
 }
 
 // Held tells whether a revocation holds the managed secret.

@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"slices"
 	"strings"
-	"sync"
 	"time"
 
 	"databricks-credential-rotation/shared/credential"
@@ -102,34 +101,26 @@ func (i *invocation) fail(format string, args ...any) {
 	i.reply.Failures = append(i.reply.Failures, fmt.Sprintf(format, args...))
 }
 
-// look reads what the two clouds hold now, both at the same time.
+// look reads what the two clouds hold now: first what lives, and then which of
+// it is current. What becomes current in between is then in the list, or too
+// young to be in it.
 func (i *invocation) look(ctx context.Context, s *situation) error {
 	ctx, cancel := context.WithTimeout(ctx, 2*stepTimeout)
 	defer cancel()
 	s.now = i.now()
 	t := s.target
-	errs := make([]error, 2)
-	var both sync.WaitGroup
-	both.Go(func() { s.listed, errs[0] = i.Databricks.ListSecrets(ctx, t.host, t.id) })
-	both.Go(func() { errs[1] = i.refresh(ctx, slices.Concat(t.secrets, t.others)) })
-	both.Wait()
-	return errors.Join(errs...)
+	var err error
+	if s.listed, err = i.Databricks.ListSecrets(ctx, t.host, t.id); err != nil {
+		return err
+	}
+	return i.refresh(ctx, slices.Concat(t.secrets, t.others))
 }
 
 // refresh reads which version of each managed secret is current, and all
 // versions that are new.
 func (i *invocation) refresh(ctx context.Context, secrets []*managed) error {
 	for _, m := range secrets {
-		var fresh *managed
-		var err error
-		for range 4 {
-			if fresh, err = i.read(ctx, m.secret.ARN); !errors.Is(err, errDisagree) {
-				break
-			}
-			if err := sleep(ctx, 300*time.Millisecond); err != nil {
-				return err
-			}
-		}
+		fresh, err := i.read(ctx, m.secret.ARN)
 		if err != nil {
 			return err
 		}

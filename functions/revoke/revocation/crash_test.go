@@ -18,9 +18,11 @@ import (
 	"databricks-credential-rotation/functions/revoke/revocation"
 	"databricks-credential-rotation/functions/rotate/rotation"
 	"databricks-credential-rotation/shared/credential"
+	"databricks-credential-rotation/shared/databrickstest"
 	"databricks-credential-rotation/shared/estatetest"
 	"databricks-credential-rotation/shared/faulttest"
 	"databricks-credential-rotation/shared/managedsecret"
+	"databricks-credential-rotation/shared/secret"
 )
 
 // The crash matrix of revocation: for each mode, for each call that a
@@ -111,7 +113,7 @@ func (w *world) send(m *estatetest.Managed, req revocation.Request) error {
 	p := w.start()
 	defer p.end()
 	req.Reason = "drill"
-	values := w.Values(m)
+	values, before, listed := w.Values(m), w.current(m), w.Databricks.Secrets(m.Principal.ID)
 	w.expect(req, m)
 	reply, err := p.revoker.Revoke(p.ctx, req)
 	if err == nil && len(reply.Failures) > 0 {
@@ -124,9 +126,7 @@ func (w *world) send(m *estatetest.Managed, req revocation.Request) error {
 	switch {
 	case req.Mode == revocation.Release:
 	case req.Mode == revocation.Replace && req.One():
-		// If what is named is not current, what is current stays.
-		now := w.current(m).ClientSecret
-		w.Killed(m, false, slices.DeleteFunc(values, func(v string) bool { return v == now.Reveal() && now.SHA256() != req.SHA256 })...)
+		w.Killed(m, false, w.doomed(req, before, listed)...)
 	case req.Mode == revocation.Replace:
 		w.Killed(m, false, values...)
 	case !w.isHeld(m) && req.One():
@@ -137,6 +137,23 @@ func (w *world) send(m *estatetest.Managed, req revocation.Request) error {
 		w.Killed(m, true, values...)
 	}
 	return nil
+}
+
+// doomed are the values that a replacement of one named credential ends: if it
+// is current, all; if not, it and the earlier ones, but not what is current or
+// what another run has just issued.
+func (w *world) doomed(req revocation.Request, before credential.Credential, listed []databrickstest.OAuthSecret) []string {
+	named := func(s databrickstest.OAuthSecret) bool {
+		return s.ID == req.OAuthSecretID || secret.New(s.Value).SHA256() == req.SHA256
+	}
+	isCurrent := slices.ContainsFunc(listed, func(s databrickstest.OAuthSecret) bool { return named(s) && s.ID == before.OAuthSecretID })
+	var values []string
+	for _, s := range listed {
+		if m := w.Managed()[0]; !w.IsForeign(m, s.ID) && (isCurrent || named(s) || s.CreateTime.Before(before.IssuedAt)) {
+			values = append(values, s.Value)
+		}
+	}
+	return values
 }
 
 func (w *world) isHeld(m *estatetest.Managed) bool {
@@ -209,7 +226,7 @@ func crashCases(t *testing.T) []crashCase {
 }
 
 // A prime, so that every kind of fault meets every kind of call.
-var stride = flag.Int("crash.stride", 11, "play every so many cases of the crash matrix")
+var stride = flag.Int("crash.stride", 29, "play every so many cases of the crash matrix")
 
 func TestCrashMatrix(t *testing.T) {
 	cases := crashCases(t)

@@ -70,8 +70,21 @@ func (r *Revoker) fleet(ctx context.Context) (all []*managed, unread []error, er
 	return all, unread, nil
 }
 
-// read gets one managed secret by name or ARN.
+// read gets one managed secret by name or ARN. It reads again while a rotation
+// at the same time makes the answers disagree.
 func (r *Revoker) read(ctx context.Context, id string) (*managed, error) {
+	for n := 0; ; n++ {
+		m, err := r.readOnce(ctx, id)
+		if n == 3 || !errors.Is(err, errDisagree) {
+			return m, err
+		}
+		if err := sleep(ctx, 300*time.Millisecond); err != nil {
+			return nil, err
+		}
+	}
+}
+
+func (r *Revoker) readOnce(ctx context.Context, id string) (*managed, error) {
 	s, err := r.Store.Describe(ctx, id)
 	if errors.Is(err, managedsecret.ErrNotFound) {
 		return nil, fmt.Errorf("there is no secret %s in this account and region", id)

@@ -282,14 +282,15 @@ func (s *situation) sacrifices(m *managed, all []live) []string {
 	return ids
 }
 
-// mayBeInHand tells whether an OAuth secret was issued so recently, and after
-// the current one, that another run may be about to make it current. It cannot
-// be what leaked, and without it that run would store a dead credential.
+// mayBeInHand tells whether an OAuth secret was issued so recently, and not
+// before the current one, that another run may be about to make it current, or
+// just has. It cannot be what leaked, and without it that run would leave a
+// dead credential.
 func (s *situation) mayBeInHand(l live) bool {
-	if s.names(l.ID) || l.kind != kindOrphan && l.kind != kindPending {
+	if s.names(l.ID) {
 		return false
 	}
-	return l.CreateTime.After(l.owner.current.credential.IssuedAt) && s.now.Sub(l.CreateTime) < rotation.OrphanAge
+	return !l.CreateTime.Before(l.owner.current.credential.IssuedAt) && s.now.Sub(l.CreateTime) < rotation.OrphanAge
 }
 
 // planRevoke deletes and issues nothing. If what is named is not current,
