@@ -476,6 +476,36 @@ func TestRotatedMeanwhile(t *testing.T) {
 	}
 }
 
+// A list that lags, and a credential that has not reached every server, are no
+// fault of the credential. The next audit sees what this one could not.
+func TestStaleReads(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t)
+		old := w.Databricks.Secrets(w.report.Principal.ID)[0]
+		w.Databricks.LagReads(true)
+		next := w.secret(w.report.Principal.ID, databrickstest.SecretSpec{})
+		w.put(w.report, w.value(w.report, next, old.ID))
+		w.Databricks.LagReads(false)
+
+		for _, want := range [][]string{{old.ID}, {old.ID, next.ID}} {
+			inv := w.collect(w.collector())
+			var listed []string
+			for _, s := range principal(t, inv, w.report.Principal.ApplicationID).Secrets {
+				listed = append(listed, s.ID)
+			}
+			slices.Sort(listed)
+			slices.Sort(want)
+			if diff := cmp.Diff(want, listed); diff != "" {
+				t.Error(diff)
+			}
+			i := slices.IndexFunc(inv.Managed, func(m inventory.Managed) bool { return m.Name == "report" })
+			if got := inv.Managed[i]; !got.Tried || !got.Authenticates || !slices.Equal(got.Recorded, []string{next.ID, old.ID}) {
+				t.Errorf("report %+v", got)
+			}
+		}
+	})
+}
+
 // put stores a value as a person would.
 func (w *world) put(m *estatetest.Managed, value string) {
 	w.t.Helper()

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"slices"
 	"strings"
+	"time"
 
 	"databricks-credential-rotation/functions/audit/auditing/inventory"
 	"databricks-credential-rotation/shared/credential"
@@ -134,8 +135,16 @@ func (r *run) finishManaged(ctx context.Context) {
 	})
 }
 
+const (
+	// young is the age up to which a credential may not have reached every
+	// server of Databricks, and settling how long it is given then.
+	young    = time.Hour
+	settling = 5 * time.Second
+)
+
 // try authenticates with the current credential. One that is refused is looked
-// up again: it may have been rotated since it was read.
+// up again: it may have been rotated since it was read. A young one is given a
+// moment.
 func (r *run) try(ctx context.Context, h *holding, listed []inventory.OAuthSecret) {
 	err := r.verify(ctx, h, listed)
 	if errors.Is(err, databricks.ErrRefused) {
@@ -145,6 +154,13 @@ func (r *run) try(ctx context.Context, h *holding, listed []inventory.OAuthSecre
 			}
 			err = r.verify(ctx, h, listed)
 		}
+	}
+	if errors.Is(err, databricks.ErrRefused) && r.clock()().Sub(h.IssuedAt) < young {
+		select {
+		case <-ctx.Done():
+		case <-time.After(settling):
+		}
+		err = r.verify(ctx, h, listed)
 	}
 	switch {
 	case err == nil || errors.Is(err, databricks.ErrRefused):
