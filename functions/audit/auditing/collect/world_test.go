@@ -52,6 +52,7 @@ func newWorldAt(t *testing.T, clock func() time.Time) *world {
 	t.Helper()
 	w := &world{Estate: estatetest.New(estatetest.Config{Now: clock}), t: t}
 	s := w.Databricks
+	s.ListExpired(true)
 	w.analytics = w.Workspace
 	w.science = s.AddWorkspace("science")
 	w.closed = s.AddWorkspace("closed")
