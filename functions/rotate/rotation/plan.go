@@ -245,6 +245,11 @@ func MakePlan(p policy.Policy, o Observation) Plan {
 	if busy && pending == o.Token {
 		busy = false
 	}
+	if busy && slices.Contains(o.Secret.Labels[pending], managedsecret.Previous) {
+		// It was current: what a finished rotation left behind. It holds
+		// nothing up but the next rotation by Secrets Manager.
+		plan.Clear, busy = pending, false
+	}
 	if busy && o.Versions == nil {
 		plan.Needs = append(plan.Needs, NeedVersions)
 	}
