@@ -175,14 +175,19 @@ func (r *run) bring(ctx context.Context, s managedsecret.Secret, current Version
 		}
 		out.Cleared = plan.Clear
 	}
+	var kept error
 	for _, retirement := range plan.Retire {
 		if err := r.retire(ctx, o, retirement); err != nil {
-			return out.fail(err)
+			kept = errors.Join(kept, err)
+			plan.keep(o, retirement.ID)
+			continue
 		}
 		out.Retired = append(out.Retired, retirement.ID)
 	}
-	if plan.Issue == nil {
-		return out
+	// What could not be deleted holds a rotation up only where it takes the
+	// place that the new credential needs.
+	if plan.Issue == nil || kept != nil && o.live()-len(out.Retired) >= databricks.MaxSecrets {
+		return out.fail(kept)
 	}
 	out.Reason = plan.Issue.Reason
 	write := managedsecret.Write{Label: managedsecret.Current, VersionID: o.nextVersionID()}
@@ -203,11 +208,36 @@ func (r *run) bring(ctx context.Context, s managedsecret.Secret, current Version
 		if errors.As(err, &blocked) {
 			out.Block = &blocked.Block
 		}
-		return out.fail(err)
+		return out.fail(errors.Join(err, kept))
 	}
 	out.Issued, out.Version = issued.OAuthSecretID, write.VersionID
 	out.IssuedAt, out.ExpiresAt = issued.IssuedAt, issued.ExpiresAt
-	return out
+	return out.fail(kept)
+}
+
+// keep has the next credential remember a predecessor that could not be
+// deleted.
+func (p Plan) keep(o Observation, id string) {
+	if p.Issue == nil {
+		return
+	}
+	for _, pred := range o.Current.Credential.Predecessors {
+		if pred.OAuthSecretID == id {
+			pred.SupersededAt = supersededAt(pred, o.Secret, o.Current)
+			p.Issue.Next.Predecessors = append(p.Issue.Next.Predecessors, pred)
+		}
+	}
+}
+
+// live counts the principal's OAuth secrets that have not expired.
+func (o Observation) live() int {
+	n := 0
+	for _, s := range o.Listed {
+		if !s.Expired(o.Now) {
+			n++
+		}
+	}
+	return n
 }
 
 // nextVersionID is the id under which this run and any other run that saw the

@@ -4,7 +4,11 @@ import (
 	"testing"
 	"time"
 
+	"databricks-credential-rotation/functions/rotate/rotation"
+	"databricks-credential-rotation/shared/databricks"
+	"databricks-credential-rotation/shared/databrickstest"
 	"databricks-credential-rotation/shared/estatetest"
+	"databricks-credential-rotation/shared/faulttest"
 )
 
 // AWSPENDING may stay on the version that it made current. When that version
@@ -22,5 +26,31 @@ func TestPendingLeftOnPredecessor(t *testing.T) {
 		}
 		w.checkErr(w.rotateSecret(m, true), "")
 		w.check(w.Sample(w.policy.Grace))
+	})
+}
+
+// A predecessor that cannot be deleted holds no rotation up while there is
+// room: AWSCURRENT must not grow old, and in the end die, for it.
+func TestRotatesBesideWhatCannotBeDeleted(t *testing.T) {
+	inWorld(t, func(w *world) {
+		w.policy.Interval = 10 * day // so that nothing expires meanwhile
+		m := w.register(estatetest.Registration{Name: "etl"})
+		time.Sleep(w.policy.Interval)
+		w.sweep("")
+		w.Databricks.Faults().Add(faulttest.Fault{Op: databrickstest.OpWorkspaceDeleteSecret, Kind: faulttest.ServerError, Times: faulttest.Forever})
+		for n := 3; n <= databricks.MaxSecrets; n++ {
+			time.Sleep(w.policy.Interval)
+			report := w.sweep("delete an OAuth secret")
+			if len(w.ids(m)) != n || report.Counts[rotation.Failed] != 1 {
+				t.Fatalf("%d OAuth secrets, want %d; counts %v", len(w.ids(m)), n, report.Counts)
+			}
+		}
+		time.Sleep(w.policy.Interval)
+		w.sweep("delete an OAuth secret") // no room for a sixth
+		w.Databricks.Faults().Clear()
+		w.sweep("")
+		time.Sleep(w.policy.Grace)
+		w.sweep("")
+		w.settled()
 	})
 }
