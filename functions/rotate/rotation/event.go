@@ -9,6 +9,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"time"
 
 	"databricks-credential-rotation/shared/secret"
 )
@@ -37,6 +38,10 @@ type RotateRequest struct {
 	// Reconcile also tries their current credentials.
 	Reconcile bool
 	DryRun    bool
+	// AskedAt is when the request was made, zero for now. A forced rotation
+	// replaces what is older: a queue delivers more than once, and always if
+	// one secret of a message failed.
+	AskedAt time.Time
 }
 
 // Message is one message of a queue batch.
@@ -141,6 +146,8 @@ func parseQueue(payload []byte) (Event, error) {
 			Body        string `json:"body"`
 			Attributes  struct {
 				ApproximateReceiveCount string
+				// SentTimestamp is in milliseconds since 1970.
+				SentTimestamp string
 			} `json:"attributes"`
 		}
 	}
@@ -165,6 +172,9 @@ func parseQueue(payload []byte) (Event, error) {
 			m.Err = errors.New("event: a message's action must be rotate or reconcile, with secrets")
 		default:
 			m.Request = *body.Rotate
+			if sent, err := strconv.ParseInt(r.Attributes.SentTimestamp, 10, 64); err == nil {
+				m.Request.AskedAt = time.UnixMilli(sent)
+			}
 		}
 		messages = append(messages, m)
 	}

@@ -1,6 +1,8 @@
 package rotation_test
 
 import (
+	"strconv"
+	"strings"
 	"testing"
 	"time"
 
@@ -52,5 +54,45 @@ func TestRotatesBesideWhatCannotBeDeleted(t *testing.T) {
 		time.Sleep(w.policy.Grace)
 		w.sweep("")
 		w.settled()
+	})
+}
+
+// Invariant 8: one request is one rotation, however often the queue delivers
+// it, and by however many names it calls a secret.
+func TestForcedOnce(t *testing.T) {
+	inWorld(t, func(w *world) {
+		good := w.register(estatetest.Registration{Name: "good"})
+		w.SetActive(w.register(estatetest.Registration{Name: "bad"}), false)
+		w.sweep("")
+		time.Sleep(hour)
+		deliver := func(sent time.Time) {
+			w.t.Helper()
+			answer, err := w.invoke(w.t.Context(), []byte(`{"Records":[{"messageId":"m","eventSource":"aws:sqs",
+				"attributes":{"SentTimestamp":"`+strconv.FormatInt(sent.UnixMilli(), 10)+`"},
+				"body":"{\"action\":\"rotate\",\"secrets\":[\"good\",\"bad\"],\"force\":true}"}]}`))
+			w.checkErr(err, "")
+			if !strings.Contains(string(answer), `"itemIdentifier":"m"`) {
+				t.Errorf("%s: the bad secret is not reported", answer)
+			}
+		}
+		sent := time.Now()
+		for range 4 {
+			time.Sleep(15 * time.Minute)
+			deliver(sent)
+		}
+		if n := len(w.ids(good)); n != 2 {
+			t.Errorf("%d OAuth secrets after one message, want 2", n)
+		}
+		deliver(time.Now())
+		if n := len(w.ids(good)); n != 3 {
+			t.Errorf("%d OAuth secrets after two messages, want 3", n)
+		}
+		time.Sleep(time.Minute)
+		w.engine.Workers = 1 // one after the other
+		_, err := w.invoke(w.t.Context(), []byte(`{"action":"rotate","secrets":["good","`+good.ARN+`","good"],"force":true}`))
+		w.checkErr(err, "")
+		if n := len(w.ids(good)); n != 4 {
+			t.Errorf("%d OAuth secrets after one more request, want 4", n)
+		}
 	})
 }

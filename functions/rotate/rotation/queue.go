@@ -106,7 +106,7 @@ func (r *run) messages(ctx context.Context, batch []Message) map[string]error {
 		for j, id := range m.Request.Secrets {
 			outcome := &outcomes[i][j]
 			*outcome = Outcome{Secret: id}.fail(errors.New("no time was left for it"))
-			do := func() Outcome { return r.readAndRotate(ctx, id, m.Request.Force) }
+			do := func() Outcome { return r.readAndRotate(ctx, id, m.Request) }
 			pool.work(ctx, task{name: id, do: do, redo: do, result: outcome})
 		}
 	}

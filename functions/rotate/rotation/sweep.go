@@ -107,21 +107,25 @@ func (r *run) sweepBatch(ctx context.Context, pool *pool, batch []managedsecret.
 		pool.work(ctx, task{
 			name: s.Name,
 			do:   func() Outcome { return r.rotate(ctx, s, current, false) },
-			redo: func() Outcome { return r.readAndRotate(ctx, s.ARN, false) },
+			redo: func() Outcome { return r.readAndRotate(ctx, s.ARN, RotateRequest{}) },
 		})
 	}
 }
 
-// Rotate looks at the named secrets only.
+// Rotate looks at the named secrets only, and with force rotates them whatever
+// their age, once for each request (invariant 8).
 func (e *Engine) Rotate(ctx context.Context, door string, req RotateRequest) (*Report, error) {
 	r, err := e.newRun(ctx, door)
 	if err != nil {
 		return nil, err
 	}
 	r.dry, r.check = req.DryRun, req.Reconcile
+	if req.AskedAt.IsZero() {
+		req.AskedAt = r.now()
+	}
 	pool := newPool(r, e.Workers)
 	for _, id := range req.Secrets {
-		do := func() Outcome { return r.readAndRotate(ctx, id, req.Force) }
+		do := func() Outcome { return r.readAndRotate(ctx, id, req) }
 		pool.work(ctx, task{name: id, do: do, redo: do})
 	}
 	report := pool.finish(ctx)
@@ -129,12 +133,18 @@ func (e *Engine) Rotate(ctx context.Context, door string, req RotateRequest) (*R
 	return report, report.Err()
 }
 
-func (r *run) readAndRotate(ctx context.Context, id string, force bool) Outcome {
+func (r *run) readAndRotate(ctx context.Context, id string, req RotateRequest) Outcome {
 	s, current, err := r.read(ctx, id)
 	if err != nil {
 		return Outcome{Secret: cmp.Or(s.Name, id)}.fail(err)
 	}
-	return r.rotate(ctx, s, current, force)
+	return r.rotate(ctx, s, current, req.Force && !req.done(current))
+}
+
+// done tells whether a credential is younger than the request to replace it.
+// Both clouds' clocks must say so: better twice than not at all.
+func (r RotateRequest) done(current Version) bool {
+	return !r.AskedAt.IsZero() && !current.CreatedAt.Before(r.AskedAt) && !current.Credential.IssuedAt.Before(r.AskedAt)
 }
 
 // log writes a line for each secret that something happened to, and one for
