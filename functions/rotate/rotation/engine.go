@@ -89,6 +89,9 @@ type run struct {
 	// known; it stays nil if one could not be read.
 	all        bool
 	registered map[string]int
+	// claims are the OAuth secrets that current versions name, by the ARN of
+	// the managed secret; also only once all are known.
+	claims map[string]string
 
 	mu       sync.Mutex
 	inactive map[databricks.Host]func() map[string]bool
@@ -150,7 +153,7 @@ func (r *run) bring(ctx context.Context, s managedsecret.Secret, current Version
 	}
 	o, plan, err := r.observe(ctx, Observation{
 		Secret: s, Current: current, Force: force,
-		Alone: r.alone(current.Credential.ClientID), Withhold: r.removals == withheld,
+		Alone: r.alone(current.Credential.ClientID), Withhold: r.removals == withheld, Claims: r.claims,
 	})
 	if err != nil {
 		return out.fail(err)

@@ -6,11 +6,16 @@ import (
 	"testing"
 	"time"
 
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/service/secretsmanager"
+	"github.com/aws/aws-sdk-go-v2/service/secretsmanager/types"
+
 	"databricks-credential-rotation/functions/rotate/rotation"
 	"databricks-credential-rotation/shared/databricks"
 	"databricks-credential-rotation/shared/databrickstest"
 	"databricks-credential-rotation/shared/estatetest"
 	"databricks-credential-rotation/shared/faulttest"
+	"databricks-credential-rotation/shared/managedsecret"
 )
 
 // AWSPENDING may stay on the version that it made current. When that version
@@ -94,5 +99,29 @@ func TestForcedOnce(t *testing.T) {
 		if n := len(w.ids(good)); n != 4 {
 			t.Errorf("%d OAuth secrets after one more request, want 4", n)
 		}
+	})
+}
+
+// secondFor registers another managed secret for a principal.
+func (w *world) secondFor(name, value string) string {
+	w.t.Helper()
+	out, err := w.SecretsManager("operator").CreateSecret(w.t.Context(), &secretsmanager.CreateSecretInput{
+		Name: &name, SecretString: &value,
+		Tags: []types.Tag{{Key: aws.String(managedsecret.TagKey), Value: aws.String(managedsecret.TagValue)}},
+	})
+	w.must(err)
+	return *out.ARN
+}
+
+// Two managed secrets that hold one OAuth secret are an error before the
+// rotation of one of them ends it for both.
+func TestCopiedValue(t *testing.T) {
+	inWorld(t, func(w *world) {
+		m := w.register(estatetest.Registration{Name: "etl"})
+		time.Sleep(w.policy.Interval)
+		w.sweep("")
+		v, _ := w.AWS.Current("etl")
+		w.secondFor("copy", v.Value)
+		w.sweep("copy: it holds the same OAuth secret as " + m.ARN)
 	})
 }

@@ -71,6 +71,10 @@ type Observation struct {
 	Alone bool
 	// Withhold forbids removals that need the budget.
 	Withhold bool
+	// Claims are the OAuth secrets that current versions name, each with the
+	// ARN of its managed secret, as far as the run has seen. Two managed
+	// secrets of one principal can have the same fingerprint.
+	Claims map[string]string
 
 	// The rest is read only when a plan needs it.
 
@@ -271,6 +275,7 @@ func MakePlan(p policy.Policy, o Observation) Plan {
 		pred, isPredecessor := predecessors[s.ID]
 		versionID, isRecorded := o.Recorded[s.ID]
 		ours := isOurs(o.Secret.ARN, s)
+		claimant, claimed := o.Claims[s.ID]
 		switch {
 		case s.ID == c.OAuthSecretID || s.Expired(o.Now):
 		case isPredecessor:
@@ -279,6 +284,8 @@ func MakePlan(p policy.Policy, o Observation) Plan {
 			} else {
 				plan.retire(o, Retirement{s.ID, "its grace period is over", Predecessor})
 			}
+		case claimed && claimant != o.Secret.ARN:
+			plan.Foreign = append(plan.Foreign, s.ID)
 		case isRecorded:
 			// A version has it that the current one does not know of: somebody
 			// moved labels or wrote a version by hand, or another run has just

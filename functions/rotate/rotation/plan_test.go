@@ -278,6 +278,9 @@ func TestPlan(t *testing.T) {
 		{"foreign that never expires", observed(5*day, list(databricks.OAuthSecret{ID: "f1", CreateTime: ago(9 * day)})), decision{Foreign: []string{"f1"}}},
 		{"ours and unknown: all versions are read first", observed(5*day, list(ours("o1", hour))), needs(needVersions)},
 		{"orphan", observed(5*day, list(ours("o1", hour)), recorded()), decision{Retire: []string{"o1"}}},
+		{"orphan's fingerprint, and another managed secret names it", observed(5*day, list(ours("o1", hour)), recorded(), func(o *rotation.Observation) {
+			o.Claims = map[string]string{"o1": testARN + "x", "cur": testARN}
+		}), decision{Foreign: []string{"o1"}}},
 		{"orphan at the age where no run can still hold it", observed(5*day, list(ours("o1", 30*time.Minute)), recorded()), decision{Retire: []string{"o1"}}},
 		{"too young to be an orphan: a run may be about to store it", observed(5*day, list(ours("o1", 30*time.Minute-1)), recorded()), decision{}},
 		{"ours in an older version: grace from the last change", observed(5*day, list(ours("v1", 40*day)), oldVersion("v1"), func(o *rotation.Observation) { o.Secret.LastChanged = ago(day - 1) }), decision{}},

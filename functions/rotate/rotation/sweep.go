@@ -11,6 +11,7 @@ import (
 	"sync"
 	"time"
 
+	"databricks-credential-rotation/shared/credential"
 	"databricks-credential-rotation/shared/databricks"
 	"databricks-credential-rotation/shared/managedsecret"
 )
@@ -39,10 +40,10 @@ func (e *Engine) Sweep(ctx context.Context, check, dry bool) (*Report, error) {
 	r.dry, r.check, r.all = dry, check, true
 
 	pool := newPool(r, e.Workers)
-	registered := map[string]int{}
+	registered, claims := map[string]int{}, map[string]string{}
 	var batch []managedsecret.Secret
 	flush := func() {
-		r.sweepBatch(ctx, pool, batch, registered)
+		r.sweepBatch(ctx, pool, batch, registered, claims)
 		batch = nil
 	}
 	var listing error
@@ -57,6 +58,7 @@ func (e *Engine) Sweep(ctx context.Context, check, dry bool) (*Report, error) {
 	}
 	flush()
 	pool.drain(ctx)
+	r.claims = claims
 	if listing == nil && registered[unread] == 0 {
 		r.registered = registered
 	}
@@ -70,7 +72,7 @@ const unread = ""
 
 // sweepBatch reads the current versions of a batch and hands on the secrets
 // that may need something.
-func (r *run) sweepBatch(ctx context.Context, pool *pool, batch []managedsecret.Secret, registered map[string]int) {
+func (r *run) sweepBatch(ctx context.Context, pool *pool, batch []managedsecret.Secret, registered map[string]int, claims map[string]string) {
 	var arns []string
 	for _, s := range batch {
 		// A replica is rotated where its primary is.
@@ -96,6 +98,12 @@ func (r *run) sweepBatch(ctx context.Context, pool *pool, batch []managedsecret.
 			continue
 		}
 		registered[current.Credential.ClientID]++
+		if other := claim(claims, s.ARN, current.Credential); other != "" {
+			pool.done(Outcome{Secret: s.Name, ClientID: current.Credential.ClientID}.fail(fmt.Errorf(
+				"it holds the same OAuth secret as %s, and the rotation of one would end it for both: remove %s, %s and %s from one of them to have its own issued",
+				other, credential.KeyClientSecret, credential.KeyOAuthSecretID, credential.KeyPredecessors)))
+			continue
+		}
 		if s.Holder(managedsecret.Current) == current.ID && !r.check && !Glance(r.now(), r.policy, s, current) {
 			pool.done(r.watch(newOutcome(s, current), current))
 			continue
@@ -110,6 +118,24 @@ func (r *run) sweepBatch(ctx context.Context, pool *pool, batch []managedsecret.
 			redo: func() Outcome { return r.readAndRotate(ctx, s.ARN, RotateRequest{}) },
 		})
 	}
+}
+
+// claim notes which OAuth secrets a managed secret names. If its current one is
+// another's too, it returns that one's ARN.
+func claim(claims map[string]string, arn string, c credential.Credential) string {
+	if c.OAuthSecretID == "" {
+		return ""
+	}
+	if other, taken := claims[c.OAuthSecretID]; taken && other != arn {
+		return other
+	}
+	claims[c.OAuthSecretID] = arn
+	for _, pred := range c.Predecessors {
+		if _, taken := claims[pred.OAuthSecretID]; !taken {
+			claims[pred.OAuthSecretID] = arn
+		}
+	}
+	return ""
 }
 
 // Rotate looks at the named secrets only, and with force rotates them whatever
