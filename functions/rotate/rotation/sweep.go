@@ -302,7 +302,7 @@ func (p *pool) settle(t task, o Outcome) {
 	switch {
 	case o.postponed > 0:
 		p.postpone(t.later(), o)
-	case errors.Is(o.Err, databricks.ErrBusy) && t.tries+1 < busyTries:
+	case errors.Is(o.Err, databricks.ErrBusy) && o.Issued == "" && t.tries+1 < busyTries:
 		t = t.later()
 		t.tries++
 		p.mu.Lock()
