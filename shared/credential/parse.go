@@ -42,7 +42,7 @@ func Parse(value secret.Text) (Credential, error) {
 	c := Credential{
 		Host:               p.take(KeyHost),
 		AccountID:          p.take(KeyAccountID),
-		ClientID:           p.take(KeyClientID),
+		ClientID:           strings.ToLower(p.take(KeyClientID)), // as every list of Databricks has it
 		ClientSecret:       secret.New(p.take(KeyClientSecret)),
 		ServicePrincipalID: p.take(KeyServicePrincipalID),
 		OAuthSecretID:      p.take(KeyOAuthSecretID),

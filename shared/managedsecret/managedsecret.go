@@ -62,6 +62,9 @@ type Secret struct {
 	LastRotated, LastChanged time.Time
 	// Deleted tells that the secret is scheduled for deletion.
 	Deleted bool
+	// BoundTo is the application id of the only service principal whose
+	// credential may be put there, empty if it is not bound.
+	BoundTo string
 	// Hold is set if nothing may be issued for the secret.
 	Hold *Hold
 	// PrimaryRegion is set if this is a replica of a secret elsewhere, which
@@ -100,6 +103,11 @@ type API interface {
 	UntagResource(context.Context, *secretsmanager.UntagResourceInput, ...func(*secretsmanager.Options)) (*secretsmanager.UntagResourceOutput, error)
 	UpdateSecretVersionStage(context.Context, *secretsmanager.UpdateSecretVersionStageInput, ...func(*secretsmanager.Options)) (*secretsmanager.UpdateSecretVersionStageOutput, error)
 }
+
+// BindingKey is the tag that binds a managed secret to one service principal,
+// by its application id. Who may write a secret's value can name any principal
+// in it; who may not set tags as well cannot get a credential of another one.
+const BindingKey = "databricks-client-id"
 
 // Pace decides when the next write may be sent.
 type Pace interface {
@@ -166,7 +174,7 @@ func (s Store) List(ctx context.Context) iter.Seq2[Secret, error] {
 					ARN: aws.ToString(entry.ARN), Name: aws.ToString(entry.Name),
 					Managed: isManaged(entry.Tags), Labels: entry.SecretVersionsToStages,
 					LastRotated: aws.ToTime(entry.LastRotatedDate), LastChanged: aws.ToTime(entry.LastChangedDate),
-					Deleted: entry.DeletedDate != nil, Hold: holdOf(entry.Tags),
+					Deleted: entry.DeletedDate != nil, Hold: holdOf(entry.Tags), BoundTo: tagged(entry.Tags, BindingKey),
 				}
 				if primary := aws.ToString(entry.PrimaryRegion); primary != "" && !inRegion(secret.ARN, primary) {
 					secret.PrimaryRegion = primary
@@ -191,7 +199,7 @@ func (s Store) Describe(ctx context.Context, id string) (Secret, error) {
 		ARN: aws.ToString(out.ARN), Name: aws.ToString(out.Name),
 		Managed: isManaged(out.Tags), Labels: out.VersionIdsToStages,
 		LastRotated: aws.ToTime(out.LastRotatedDate), LastChanged: aws.ToTime(out.LastChangedDate),
-		Deleted: out.DeletedDate != nil, Hold: holdOf(out.Tags),
+		Deleted: out.DeletedDate != nil, Hold: holdOf(out.Tags), BoundTo: tagged(out.Tags, BindingKey),
 	}
 	if primary := aws.ToString(out.PrimaryRegion); primary != "" && !inRegion(secret.ARN, primary) {
 		secret.PrimaryRegion = primary
@@ -309,10 +317,16 @@ func (s Store) MoveLabel(ctx context.Context, arn, label, from, to string) error
 	return fmt.Errorf("moving %s: %w", label, reduce(err))
 }
 
-func isManaged(tags []types.Tag) bool {
-	return slices.ContainsFunc(tags, func(t types.Tag) bool {
-		return aws.ToString(t.Key) == TagKey && aws.ToString(t.Value) == TagValue
-	})
+func isManaged(tags []types.Tag) bool { return tagged(tags, TagKey) == TagValue }
+
+// tagged returns a tag's value, empty if there is no such tag.
+func tagged(tags []types.Tag, key string) string {
+	for _, t := range tags {
+		if aws.ToString(t.Key) == key {
+			return aws.ToString(t.Value)
+		}
+	}
+	return ""
 }
 
 // Error is a refusal by Secrets Manager, reduced to its code and message.

@@ -53,7 +53,7 @@ func (r *run) issue(ctx context.Context, o Observation, plan Issue, write manage
 		return next, r.discard(ctx, o, created.ID, err)
 	case errors.Is(err, databricks.ErrUncertain) && !databricks.Unsent(err):
 		return next, fmt.Errorf("%w; the current credential is untouched; if an OAuth secret was created, a later run finds and deletes it", err)
-	case errors.Is(err, databricks.ErrRejected):
+	case errors.Is(err, databricks.ErrRejected), errors.Is(err, databricks.ErrDenied), errors.Is(err, databricks.ErrBusy) && o.live() >= databricks.MaxSecrets-1:
 		return next, r.rejected(ctx, o, err)
 	case err != nil:
 		return next, err
@@ -66,6 +66,11 @@ func (r *run) issue(ctx context.Context, o Observation, plan Issue, write manage
 	}
 	if err := r.checkScopes(ctx, host, principal, created, next.Scopes); err != nil {
 		return next, r.discard(ctx, o, created.ID, err)
+	}
+	if plan.Reason == Adopted && len(next.Predecessors) > 0 {
+		if next.Predecessors, err = r.adopted(ctx, host, principal, next); err != nil {
+			return next, r.discard(ctx, o, created.ID, err)
+		}
 	}
 	if err := r.verifyNew(ctx, host, next); err != nil {
 		return next, r.discard(ctx, o, created.ID, r.diagnose(ctx, host, next, err))
@@ -145,6 +150,22 @@ func (r *run) checkScopes(ctx context.Context, host databricks.Host, principal s
 		return nil
 	}
 	return fmt.Errorf("Databricks gave the new OAuth secret the scopes %v instead of %v: the current credential stays", describeScopes(got), describeScopes(want))
+}
+
+// adopted lists once more before the only OAuth secret that was listed is taken
+// for the credential that somebody put there. If the list lagged, it may be
+// another one, and is left alone.
+func (r *run) adopted(ctx context.Context, host databricks.Host, principal string, next credential.Credential) ([]credential.Predecessor, error) {
+	listed, err := r.Databricks.ListSecrets(ctx, host, principal)
+	if err != nil {
+		return nil, err
+	}
+	for _, s := range listed {
+		if s.ID != next.OAuthSecretID && s.ID != next.Predecessors[0].OAuthSecretID && !s.Expired(r.now()) {
+			return nil, nil
+		}
+	}
+	return next.Predecessors, nil
 }
 
 // readBack finds a secret just created in the list, which may lag.

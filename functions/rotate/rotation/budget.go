@@ -1,6 +1,7 @@
 package rotation
 
 import (
+	"context"
 	"fmt"
 
 	"databricks-credential-rotation/shared/databricks"
@@ -43,8 +44,17 @@ func (p Plan) needBudget() int {
 
 // decide says what becomes of the postponed removals of a run. It returns what
 // to tell the person on call if they are withheld.
-func (r *run) decide(remove, of int) string {
+func (r *run) decide(ctx context.Context, remove, of int) string {
 	r.removals = allowed
+	if remove == 0 {
+		return ""
+	}
+	if !r.all {
+		if err := r.survey(ctx); err != nil {
+			r.removals = withheld
+			return fmt.Sprintf("%d OAuth secrets should be removed, and none of them was: %v", remove, err)
+		}
+	}
 	if withinBudget(r.policy.Budgets.Rotate, remove, of) {
 		return ""
 	}

@@ -14,6 +14,7 @@ import (
 	"fmt"
 	"log/slog"
 	"slices"
+	"strings"
 	"sync"
 	"time"
 
@@ -51,6 +52,10 @@ type Engine struct {
 	Log    *slog.Logger
 	// Now is the clock, nil for [time.Now].
 	Now func() time.Time
+	// OwnClientID is the rotator's own application id, where it is known. It
+	// may do more than any principal that it manages, so its credential is
+	// issued into OwnSecretARN, if into anything.
+	OwnClientID, OwnSecretARN string
 	// Workers is how many secrets are worked on at once, zero for
 	// [DefaultWorkers].
 	Workers int
@@ -151,6 +156,10 @@ func (r *run) bring(ctx context.Context, s managedsecret.Secret, current Version
 	if !force && !r.check && !Glance(r.now(), r.policy, s, current) {
 		return out
 	}
+	if block := r.confused(s, current.Credential); block != nil {
+		out.Block = block
+		return out
+	}
 	o, plan, err := r.observe(ctx, Observation{
 		Secret: s, Current: current, Force: force,
 		Alone: r.alone(current.Credential.ClientID), Withhold: r.removals == withheld, Claims: r.claims,
@@ -216,6 +225,22 @@ func (r *run) bring(ctx context.Context, s managedsecret.Secret, current Version
 	out.Issued, out.Version = issued.OAuthSecretID, write.VersionID
 	out.IssuedAt, out.ExpiresAt = issued.IssuedAt, issued.ExpiresAt
 	return out.fail(kept)
+}
+
+// confused refuses a value that names a principal whose credential must not be
+// put there: whoever can write a secret's value could otherwise have any
+// principal's credential issued to them.
+func (r *run) confused(s managedsecret.Secret, c credential.Credential) *Block {
+	switch {
+	case s.BoundTo != "" && !strings.EqualFold(s.BoundTo, c.ClientID):
+		return &Block{Mismatch, fmt.Sprintf("%s names the service principal %s, and the tag %s binds the secret to %s; correct the one that is wrong",
+			credential.KeyClientID, c.ClientID, managedsecret.BindingKey, s.BoundTo)}
+	case r.OwnClientID != "" && c.ClientID == r.OwnClientID && s.ARN != r.OwnSecretARN:
+		return &Block{Mismatch, fmt.Sprintf("%s names the rotator's own service principal %s, which is given to nobody; find out who wrote this value, and correct it",
+			credential.KeyClientID, c.ClientID)}
+	default:
+		return nil
+	}
 }
 
 // keep has the next credential remember a predecessor that could not be

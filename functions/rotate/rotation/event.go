@@ -188,6 +188,14 @@ func decodeStrict(payload []byte, into any) error {
 	dec.DisallowUnknownFields()
 	err := dec.Decode(into)
 	if err == nil {
+		var fields map[string]any
+		if json.Unmarshal(payload, &fields) == nil {
+			for name, value := range fields {
+				if value == nil {
+					return fmt.Errorf("event: %.60s must not be null: leave it out", name)
+				}
+			}
+		}
 		if _, rest := dec.Token(); !errors.Is(rest, io.EOF) {
 			return errors.New("event: there is more behind the JSON object")
 		}

@@ -25,10 +25,17 @@ func (e *Engine) Handle(ctx context.Context, payload json.RawMessage) (any, erro
 	}
 }
 
-// reply keeps a typed nil out of the answer.
+// maxOutcomes keeps an answer well below the 6 MB that Lambda passes on. The
+// log has them all.
+const maxOutcomes = 5000
+
+// reply keeps a typed nil out of the answer, and the answer within bounds.
 func reply(report *Report, err error) (any, error) {
 	if err != nil {
 		return nil, err
+	}
+	if len(report.Outcomes) > maxOutcomes {
+		report.Outcomes = report.Outcomes[:maxOutcomes]
 	}
 	return report, nil
 }

@@ -111,8 +111,11 @@ type RetirementKind int
 
 // Kinds of retirements, in the order in which they make room.
 const (
+	// Expired is one of ours that works no more. It goes only where its place
+	// is needed, in case Databricks counts it.
+	Expired RetirementKind = iota + 1
 	// Orphan is one of ours that no version records: nobody ever had it.
-	Orphan RetirementKind = iota + 1
+	Orphan
 	// Foreign is somebody else's, of a principal that the policy declares ours
 	// alone.
 	Foreign
@@ -128,7 +131,7 @@ const (
 // for a whole fleet at once. That a predecessor may go was decided, and its
 // successor proven, when the credential was replaced; as many of them go as
 // were rotated. What a person has revoked was decided by that person.
-func (k RetirementKind) needsBudget() bool { return k < Predecessor }
+func (k RetirementKind) needsBudget() bool { return k > Expired && k < Predecessor }
 
 // Issue is a credential that has to come.
 type Issue struct {
@@ -139,9 +142,9 @@ type Issue struct {
 
 // Block is a reason why what should be done cannot be.
 type Block struct {
-	Kind BlockKind
+	Kind BlockKind `json:"kind"`
 	// Message is for the person on call: what is the matter and what to do.
-	Message string
+	Message string `json:"message"`
 }
 
 // BlockKind names a block for metrics and tables.
@@ -367,6 +370,14 @@ func MakePlan(p policy.Policy, o Observation) Plan {
 		}
 		// Otherwise a later sweep finds room.
 		return plan
+	}
+	if len(o.Listed)-len(plan.Retire) >= databricks.MaxSecrets {
+		for _, s := range o.Listed {
+			_, isPredecessor := predecessors[s.ID]
+			if s.Expired(o.Now) && s.ID != c.OAuthSecretID && (isPredecessor || isOurs(o.Secret.ARN, s)) {
+				plan.retire(o, Retirement{s.ID, "it has expired, and its place is needed", Expired})
+			}
+		}
 	}
 	next := c.Successor(func(id string) bool { _, ok := live[id]; return ok && !retires(plan.Retire, id) })
 	if o.Principal != nil {

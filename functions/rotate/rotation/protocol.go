@@ -47,6 +47,9 @@ func (e *Engine) RunStep(ctx context.Context, req StepRequest) error {
 	if err != nil {
 		return fmt.Errorf("%s of %s: %w", req.Step, cmp.Or(s.Name, req.SecretID), err)
 	}
+	if block := r.confused(s, current.Credential); block != nil {
+		return fmt.Errorf("%s of %s: %w", req.Step, s.Name, &blockedError{*block})
+	}
 	p := protocol{run: r, secret: s, current: current, token: req.Token, rotationToken: req.RotationToken}
 	steps := map[Step]func(context.Context) error{
 		CreateSecret: p.create, SetSecret: p.set, TestSecret: p.test, FinishSecret: p.finish,
@@ -96,8 +99,11 @@ func (p protocol) create(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	if !withinBudget(p.policy.Budgets.Rotate, plan.needBudget(), len(o.Listed)) {
-		o.Withhold = true
+	if n := plan.needBudget(); n > 0 {
+		if err := p.survey(ctx); err != nil {
+			return err
+		}
+		o.Claims, o.Withhold = p.claims, !withinBudget(p.policy.Budgets.Rotate, n, len(o.Listed))
 		plan = MakePlan(p.policy, o)
 	}
 	for _, retirement := range plan.Retire {

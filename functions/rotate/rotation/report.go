@@ -1,6 +1,7 @@
 package rotation
 
 import (
+	"encoding/json"
 	"fmt"
 	"slices"
 	"strings"
@@ -26,40 +27,56 @@ const (
 // Outcome is what became of one managed secret in a run.
 type Outcome struct {
 	// Secret is the managed secret's name.
-	Secret string
+	Secret string `json:"secret"`
 	// ClientID is the service principal's application id, empty if the value
 	// could not be read.
-	ClientID string
+	ClientID string `json:"client_id,omitempty"`
 	// Reason says why a credential was issued, or was to be.
-	Reason Reason
+	Reason Reason `json:"reason,omitempty"`
 	// Issued is the new OAuth secret's id and Version the version that holds
 	// it.
-	Issued, Version string
+	Issued  string `json:"oauth_secret_id,omitempty"`
+	Version string `json:"version_id,omitempty"`
 	// Retired are the OAuth secrets that were deleted.
-	Retired []string
+	Retired []string `json:"retired,omitempty"`
 	// Cleared is a pending version that was given up.
-	Cleared string
+	Cleared string `json:"cleared_version_id,omitempty"`
 	// Foreign are the principal's OAuth secrets that are somebody else's. They
 	// are known only of secrets that were looked at.
-	Foreign []string
+	Foreign []string `json:"foreign,omitempty"`
 	// Withheld are OAuth secrets that should go, over the run's budget.
-	Withheld []string
+	Withheld []string `json:"withheld,omitempty"`
 	// IssuedAt and ExpiresAt are those of the credential that is current after
 	// the run, zero if they are not known.
-	IssuedAt, ExpiresAt time.Time
+	IssuedAt  time.Time `json:"issued_at,omitzero"`
+	ExpiresAt time.Time `json:"expires_at,omitzero"`
 	// Overtaken tells that another run was first.
-	Overtaken bool
+	Overtaken bool `json:"overtaken,omitempty"`
 	// Planned tells that this was a dry run: nothing of it was done.
-	Planned bool
+	Planned bool `json:"dry_run,omitempty"`
 	// Block is why what should be done cannot be.
-	Block *Block
-	Err   error
+	Block *Block `json:"block,omitempty"`
+	Err   error  `json:"-"`
 
 	// live counts the principal's OAuth secrets, zero if they were not asked
 	// for.
 	live int
 	// postponed counts the removals for which the secret's plan waits.
 	postponed int
+}
+
+// MarshalJSON adds the status, and the error as text.
+func (o Outcome) MarshalJSON() ([]byte, error) {
+	type plain Outcome
+	out := struct {
+		Status Status `json:"status"`
+		plain
+		Error string `json:"error,omitempty"`
+	}{Status: o.Status(), plain: plain(o)}
+	if o.Err != nil && o.Block == nil {
+		out.Error = o.Err.Error()
+	}
+	return json.Marshal(out)
 }
 
 func newOutcome(s managedsecret.Secret, current Version) Outcome {
@@ -135,12 +152,14 @@ type Report struct {
 	FirstExpiry time.Time `json:"first_expiry,omitzero"`
 	// OverBudget says what the run did not remove, and why, empty if nothing.
 	OverBudget string `json:"over_budget,omitempty"`
+	// DryRun tells that nothing of it was done.
+	DryRun bool `json:"dry_run,omitempty"`
 	// Outcomes are those that are not unchanged.
-	Outcomes []Outcome `json:"-"`
+	Outcomes []Outcome `json:"outcomes,omitempty"`
 }
 
-func newReport(door string) *Report {
-	return &Report{Door: door, Counts: map[Status]int{}}
+func newReport(r *run) *Report {
+	return &Report{Door: r.door, DryRun: r.dry, Counts: map[Status]int{}}
 }
 
 func (r *Report) add(o Outcome) {

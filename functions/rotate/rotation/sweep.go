@@ -120,6 +120,33 @@ func (r *run) sweepBatch(ctx context.Context, pool *pool, batch []managedsecret.
 	}
 }
 
+// survey reads every managed secret, for a run that was asked for some and is
+// about to remove what may be another one's.
+func (r *run) survey(ctx context.Context) error {
+	claims := map[string]string{}
+	var batch []string
+	read := func() {
+		versions, _ := r.Store.CurrentVersions(ctx, batch)
+		for arn, v := range versions {
+			if current, err := r.parseCurrent(v); err == nil {
+				claim(claims, arn, current.Credential)
+			}
+		}
+		batch = nil
+	}
+	for s, err := range r.Store.List(ctx) {
+		if err != nil {
+			return fmt.Errorf("whether another managed secret holds what this one does not name: %w", err)
+		}
+		if batch = append(batch, s.ARN); len(batch) == sweepBatch {
+			read()
+		}
+	}
+	read()
+	r.claims = claims
+	return nil
+}
+
 // claim notes which OAuth secrets a managed secret names. If its current one is
 // another's too, it returns that one's ARN.
 func claim(claims map[string]string, arn string, c credential.Credential) string {
@@ -263,7 +290,7 @@ func newPool(r *run, workers int) *pool {
 	if workers == 0 {
 		workers = DefaultWorkers
 	}
-	return &pool{run: r, slots: make(chan struct{}, workers), report: newReport(r.door)}
+	return &pool{run: r, slots: make(chan struct{}, workers), report: newReport(r)}
 }
 
 // work runs a task as soon as a slot is free, or counts it as left when there
@@ -350,7 +377,7 @@ func (p *pool) drain(ctx context.Context) {
 // then is queued for other invocations.
 func (p *pool) finish(ctx context.Context) *Report {
 	p.drain(ctx)
-	p.report.OverBudget = p.run.decide(p.removals, p.known)
+	p.report.OverBudget = p.run.decide(ctx, p.removals, p.known)
 	for _, t := range p.postponed {
 		p.work(ctx, t)
 	}
