@@ -52,6 +52,8 @@ func run(ctx context.Context) error {
 		Policy:     policy.Open(objects, cfg.Policy.Bucket, cfg.Policy.Key, log).Read,
 		Trail:      trail.Open(objects, cfg.TrailBucket, cmp.Or(cfg.ClientID, cfg.SecretARN), log),
 		Log:        log,
+
+		OwnClientID: cfg.ClientID, OwnSecretARN: cfg.SecretARN,
 	}
 	lambda.StartWithOptions(engine.Handle, lambda.WithContext(ctx))
 	return nil
