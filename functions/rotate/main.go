@@ -14,15 +14,26 @@ import (
 	awsconfig "github.com/aws/aws-sdk-go-v2/config"
 	"github.com/aws/aws-sdk-go-v2/service/s3"
 	"github.com/aws/aws-sdk-go-v2/service/secretsmanager"
+	"github.com/aws/aws-sdk-go-v2/service/sqs"
 	"github.com/aws/aws-sdk-go-v2/service/sts"
 
+	"databricks-credential-rotation/functions/rotate/queue"
 	"databricks-credential-rotation/functions/rotate/rotation"
 	"databricks-credential-rotation/shared/config"
 	"databricks-credential-rotation/shared/databricks"
 	"databricks-credential-rotation/shared/managedsecret"
+	"databricks-credential-rotation/shared/pace"
 	"databricks-credential-rotation/shared/policy"
 	"databricks-credential-rotation/shared/rotator"
 	"databricks-credential-rotation/shared/trail"
+)
+
+// Secrets Manager takes 50 writes a second of a region, all its clients
+// together. It is published, so there is no need to feel for it from below;
+// what others use of it, throttling tells.
+const (
+	writesStart = 40
+	writesMost  = 50
 )
 
 func main() {
@@ -42,18 +53,24 @@ func run(ctx context.Context) error {
 		return fmt.Errorf("AWS configuration: %w", err)
 	}
 	log := slog.New(lambdacontext.NewLogHandler())
-	store := managedsecret.Store{API: secretsmanager.NewFromConfig(aws)}
+	// Paces are kept from one invocation to the next, so that a warm one begins
+	// with what was learned.
+	store := managedsecret.Store{API: secretsmanager.NewFromConfig(aws), Writes: &pace.Pace{Start: writesStart, Most: writesMost}}
 	objects := s3.NewFromConfig(aws)
 	identity := rotator.Identity(cfg, store, sts.NewFromConfig(aws))
 	engine := &rotation.Engine{
 		Store:      store,
-		Databricks: &databricks.Client{Allowed: cfg.Hosts, Identity: identity},
+		Databricks: &databricks.Client{Allowed: cfg.Hosts, Identity: identity, Pace: &pace.Pace{}},
 		Allowed:    cfg.Hosts,
 		Policy:     policy.Open(objects, cfg.Policy.Bucket, cfg.Policy.Key, log).Read,
 		Trail:      trail.Open(objects, cfg.TrailBucket, cmp.Or(cfg.ClientID, cfg.SecretARN), log),
 		Log:        log,
+		Deployment: cfg.Deployment,
 
 		OwnClientID: cfg.ClientID, OwnSecretARN: cfg.SecretARN,
+	}
+	if cfg.QueueURL != "" {
+		engine.Queue = queue.Queue{API: sqs.NewFromConfig(aws), URL: cfg.QueueURL, DeadLetterURL: cfg.DeadLetterURL}
 	}
 	lambda.StartWithOptions(engine.Handle, lambda.WithContext(ctx))
 	return nil

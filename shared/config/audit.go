@@ -75,15 +75,22 @@ func LoadAudit(getenv func(string) string) (Audit, error) {
 			e.fault("USAGE_WAREHOUSE", "must be on one of DATABRICKS_HOSTS: "+err.Error())
 		}
 	}
-	if parts := stackPattern.FindStringSubmatch(e.match("STACK_ID", stackPattern, "a CloudFormation stack's ARN")); parts != nil {
-		c.Stack = Stack{Partition: parts[1], Region: parts[2], Account: parts[3], Name: parts[4]}
-	} else if e.getenv("STACK_ID") == "" {
+	if c.Stack = e.stack(); c.Stack == (Stack{}) && e.getenv("STACK_ID") == "" {
 		e.fault("STACK_ID", "is missing: the CloudFormation stack's ARN")
 	}
 	if err := e.err(); err != nil {
 		return Audit{}, err
 	}
 	return c, nil
+}
+
+// stack reads STACK_ID.
+func (e *env) stack() Stack {
+	parts := stackPattern.FindStringSubmatch(e.match("STACK_ID", stackPattern, "a CloudFormation stack's ARN"))
+	if parts == nil {
+		return Stack{}
+	}
+	return Stack{Partition: parts[1], Region: parts[2], Account: parts[3], Name: parts[4]}
 }
 
 // choice is one of two words, the first if the variable is empty.

@@ -31,10 +31,18 @@ type Rotate struct {
 	// TrailBucket (TRAIL_BUCKET) is the bucket for the trail, empty if the log
 	// is all the trail there is.
 	TrailBucket string
+	// QueueURL (QUEUE_URL) is the queue by which a sweep hands on what it does
+	// not get done, DeadLetterURL (DEAD_LETTER_URL) the one for what is given
+	// up. Both are empty if there is none.
+	QueueURL, DeadLetterURL string
+	// Deployment is the stack's name, from its ARN (STACK_ID), by which metrics
+	// are told apart. Without it there are none.
+	Deployment string
 }
 
-// Revoke is the environment of functions/revoke: all that rotate has, for a
-// revocation issues as a rotation does, and where it is announced.
+// Revoke is the environment of functions/revoke: all that rotate has but the
+// queue and metrics, for a revocation issues as a rotation does, and where it is
+// announced.
 type Revoke struct {
 	Rotate
 	// TopicARN (TOPIC_ARN) is the SNS topic that is told of each revocation,
@@ -52,6 +60,7 @@ var (
 	arnPattern      = regexp.MustCompile(`^arn:aws[a-z-]*:secretsmanager:[a-z0-9-]+:[0-9]{12}:secret:.+$`)
 	bucketPattern   = regexp.MustCompile(`^[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]$`)
 	topicPattern    = regexp.MustCompile(`^arn:aws[a-z-]*:sns:[a-z0-9-]+:[0-9]{12}:[A-Za-z0-9_-]{1,256}$`)
+	queuePattern    = regexp.MustCompile(`^https?://[a-z0-9.:-]+/[0-9]{12}/[A-Za-z0-9_-]{1,80}$`)
 	locationPattern = regexp.MustCompile(`^s3://([a-z0-9][a-z0-9.-]{1,61}[a-z0-9])/([!-~]+)$`)
 )
 
@@ -60,6 +69,12 @@ var (
 func LoadRotate(getenv func(string) string) (Rotate, error) {
 	e := read(getenv)
 	c := e.rotate()
+	c.QueueURL = e.match("QUEUE_URL", queuePattern, "an SQS queue's URL")
+	c.DeadLetterURL = e.match("DEAD_LETTER_URL", queuePattern, "an SQS queue's URL")
+	if (c.QueueURL == "") != (c.DeadLetterURL == "") {
+		e.fault("QUEUE_URL", "and DEAD_LETTER_URL go together: set both or none")
+	}
+	c.Deployment = e.stack().Name
 	if err := e.err(); err != nil {
 		return Rotate{}, err
 	}

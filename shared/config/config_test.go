@@ -11,6 +11,7 @@ import (
 const (
 	clientID  = "0c5e3a1f-7d24-4c8e-9b6a-1f2e3d4c5b6a"
 	audience  = "6d1c2a4e-9f30-4b57-8f0e-2b7c51d8a930"
+	queueURL  = "https://sqs.eu-central-1.amazonaws.com/123456789012/rotation"
 	secretARN = "arn:aws:secretsmanager:eu-central-1:123456789012:secret:rotator-AbCdEf"
 )
 
@@ -62,6 +63,10 @@ func TestEachVariable(t *testing.T) {
 			return c.Policy == config.ObjectLocation{Bucket: "data.example-1", Key: "a/policy.yaml"}
 		}},
 		{map[string]string{"TRAIL_BUCKET": "data-123"}, func(c config.Rotate) bool { return c.TrailBucket == "data-123" }},
+		{map[string]string{"QUEUE_URL": queueURL, "DEAD_LETTER_URL": queueURL + "-dead"}, func(c config.Rotate) bool {
+			return c.QueueURL == queueURL && c.DeadLetterURL == queueURL+"-dead"
+		}},
+		{map[string]string{"STACK_ID": "arn:aws:cloudformation:eu-central-1:123456789012:stack/Rotation-2/0d1e2f30-0000-4000-8000-000000000001"}, func(c config.Rotate) bool { return c.Deployment == "Rotation-2" }},
 	}
 	for _, test := range tests {
 		env := environment()
@@ -92,6 +97,10 @@ func TestFaults(t *testing.T) {
 		"location, blank":  {map[string]string{"POLICY_LOCATION": "s3://data/a b"}, []string{"POLICY_LOCATION must be"}},
 		"location, other":  {map[string]string{"POLICY_LOCATION": "https://data/policy.yaml"}, []string{"POLICY_LOCATION must be"}},
 		"bucket":           {map[string]string{"TRAIL_BUCKET": "s3://data"}, []string{"TRAIL_BUCKET must be"}},
+		"queue alone":      {map[string]string{"QUEUE_URL": queueURL}, []string{"QUEUE_URL and DEAD_LETTER_URL go together"}},
+		"dead letters":     {map[string]string{"DEAD_LETTER_URL": queueURL}, []string{"QUEUE_URL and DEAD_LETTER_URL go together"}},
+		"a queue's ARN":    {map[string]string{"QUEUE_URL": "arn:aws:sqs:eu-central-1:123456789012:q", "DEAD_LETTER_URL": queueURL}, []string{"QUEUE_URL must be"}},
+		"deployment":       {map[string]string{"STACK_ID": "Rotation-2"}, []string{"STACK_ID must be"}},
 		"everything": {
 			map[string]string{
 				"ROTATOR_CLIENT_ID": "x", "ROTATOR_SECRET_ARN": "x", "DATABRICKS_HOSTS": "x",
@@ -132,7 +141,7 @@ func TestFaults(t *testing.T) {
 }
 
 func TestReadsTheProcessEnvironment(t *testing.T) {
-	for _, name := range []string{"ROTATOR_SECRET_ARN", "DATABRICKS_HOSTS", "POLICY_LOCATION", "TRAIL_BUCKET"} {
+	for _, name := range []string{"ROTATOR_SECRET_ARN", "DATABRICKS_HOSTS", "POLICY_LOCATION", "TRAIL_BUCKET", "QUEUE_URL", "DEAD_LETTER_URL", "STACK_ID"} {
 		t.Setenv(name, "")
 	}
 	t.Setenv("ROTATOR_CLIENT_ID", clientID)

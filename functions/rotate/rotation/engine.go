@@ -62,6 +62,9 @@ type Engine struct {
 	// Queue takes what one run does not get done, nil for none: it is then
 	// left to the next sweep.
 	Queue Queue
+	// Deployment is the stack's name, by which its metrics are told apart. Empty
+	// is for no metrics.
+	Deployment string
 	// QueueAbove is how many secrets of a sweep are worked on by itself, zero
 	// for [DefaultQueueAbove].
 	QueueAbove int
@@ -83,6 +86,7 @@ type run struct {
 	*Engine
 	policy policy.Policy
 	door   string
+	began  time.Time
 	// dry plans and reports, and changes nothing.
 	dry bool
 	// check tries every current credential and leaves no predecessor out.
@@ -103,6 +107,7 @@ type run struct {
 }
 
 func (e *Engine) newRun(ctx context.Context, door string) (*run, error) {
+	began := e.now()
 	p, err := e.Policy(ctx)
 	if err == nil {
 		err = p.Validate()
@@ -110,7 +115,7 @@ func (e *Engine) newRun(ctx context.Context, door string) (*run, error) {
 	if err != nil {
 		return nil, fmt.Errorf("policy: %w; nothing was changed", err)
 	}
-	return &run{Engine: e, policy: p, door: door, inactive: map[databricks.Host]func() map[string]bool{}}, nil
+	return &run{Engine: e, policy: p, door: door, began: began, inactive: map[databricks.Host]func() map[string]bool{}}, nil
 }
 
 func (e *Engine) now() time.Time {
@@ -168,6 +173,7 @@ func (r *run) bring(ctx context.Context, s managedsecret.Secret, current Version
 		return out.fail(err)
 	}
 	out.live = len(o.Listed)
+	out.dead = o.Current.Credential.Issued() && !o.alive() && s.Hold == nil
 	out.Foreign = plan.Foreign
 	if n := plan.needBudget(); n > 0 && r.removals == undecided {
 		// Nothing of this plan is done before all plans of the run are known.

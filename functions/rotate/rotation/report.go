@@ -58,6 +58,9 @@ type Outcome struct {
 	Block *Block `json:"block,omitempty"`
 	Err   error  `json:"-"`
 
+	// dead tells that the current credential did not authenticate, though
+	// nobody has revoked it.
+	dead bool
 	// live counts the principal's OAuth secrets, zero if they were not asked
 	// for.
 	live int

@@ -240,6 +240,7 @@ func (r *run) log(ctx context.Context, report *Report) {
 	}
 	r.Log.LogAttrs(ctx, slog.LevelInfo, "run finished", slog.String("door", report.Door),
 		slog.Bool("nothing_to_do", report.Counts[Unchanged] == report.Secrets), slog.Int("secrets", report.Secrets), slog.Any("counts", report.Counts), slog.Int("queued", report.Queued), slog.Any("left", report.Left))
+	r.measure(ctx, report)
 }
 
 // task is the work on one managed secret. What is postponed is done once more

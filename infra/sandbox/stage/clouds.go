@@ -30,6 +30,8 @@ type Clouds struct {
 	Rotator databrickstest.Principal
 	// Topic is the stack's topic for summaries.
 	Topic string
+
+	queueURL, deadLetterURL string
 }
 
 // Warehouse is the SQL warehouse in the workspace analytics on which the usage
@@ -50,6 +52,10 @@ func OpenClouds(seed uint64) (Clouds, error) {
 		return c, fmt.Errorf("start the Databricks simulator: %w", err)
 	}
 	if err := c.AWS.CreateBucket(DataBucket, true); err != nil {
+		c.Close()
+		return c, err
+	}
+	if err := c.createQueues(); err != nil {
 		c.Close()
 		return c, err
 	}

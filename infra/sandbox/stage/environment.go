@@ -23,6 +23,7 @@ const (
 	// DataBucket is the bucket of the stack.
 	DataBucket = "databricks-credential-rotation-data"
 	policyKey  = "policy.yaml"
+	stackID    = "arn:aws:cloudformation:eu-west-1:123456789012:stack/databricks-credential-rotation/0d1e2f30-0000-4000-8000-000000000001"
 	// ownerRole writes the policy.
 	ownerRole = "owner"
 )
@@ -38,6 +39,9 @@ func environment(clouds Clouds) []string {
 		"DATABRICKS_HOSTS=http://127.0.0.1:*",
 		"POLICY_LOCATION=s3://" + DataBucket + "/" + policyKey,
 		"TRAIL_BUCKET=" + DataBucket,
+		"QUEUE_URL=" + clouds.queueURL,
+		"DEAD_LETTER_URL=" + clouds.deadLetterURL,
+		"STACK_ID=" + stackID,
 	}, clouds.AWS.Env(RotateRole)...)
 }
 
@@ -58,7 +62,7 @@ func auditEnvironment(clouds Clouds) []string {
 		"TOPIC_ARN=" + clouds.Topic,
 		"TOPIC_FORMAT=text",
 		"SECURITY_HUB=off",
-		"STACK_ID=arn:aws:cloudformation:eu-west-1:123456789012:stack/databricks-credential-rotation/0d1e2f30-0000-4000-8000-000000000001",
+		"STACK_ID=" + stackID,
 		"ROTATE_FUNCTION=rotate",
 	}, clouds.AWS.Env(AuditRole)...)
 }

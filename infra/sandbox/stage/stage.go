@@ -46,6 +46,7 @@ type Stage struct {
 	tokens   []string
 	failures []string
 	front    *front
+	source   *eventSource
 }
 
 // Open starts the clouds and deploys the functions. The end of ctx ends the
@@ -86,6 +87,7 @@ func (s *Stage) open(ctx context.Context, p policy.Policy) error {
 		s.note(payload)
 		return s.Invoke(ctx, "rotate", payload)
 	})
+	s.source = s.pollQueue(ctx)
 	return s.serve(ctx)
 }
 
@@ -166,6 +168,9 @@ func (s *Stage) Failures() []string {
 func (s *Stage) Close() {
 	if s.front != nil {
 		s.front.close()
+	}
+	if s.source != nil {
+		s.source.close()
 	}
 	for _, name := range Functions {
 		if host := s.host(name); host != nil {

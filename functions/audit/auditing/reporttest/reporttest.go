@@ -119,17 +119,28 @@ func Sample() *report.Report {
 	r.Measures = report.Measures{
 		Totals: report.Totals{Workspaces: 3, People: 61, ServicePrincipals: 40, OAuthSecrets: 66, Tokens: 341, Apps: 4, FederationPolicies: 5, ManagedSecrets: 31},
 		Ages: []report.Bucket{
-			{Label: "up to 7 days", UpTo: 7, OAuthSecrets: 14, Tokens: 22}, {Label: "8 to 30", UpTo: 30, OAuthSecrets: 31, Tokens: 47},
-			{Label: "31 to 90", UpTo: 90, OAuthSecrets: 12, Tokens: 108}, {Label: "91 to 180", UpTo: 180, OAuthSecrets: 5, Tokens: 96},
-			{Label: "181 to 365", UpTo: 365, OAuthSecrets: 3, Tokens: 51}, {Label: "over a year", OAuthSecrets: 1, Tokens: 17}, {Label: "not known"},
+			{Label: "up to 7 days", UpTo: 7, OAuthSecrets: 14, Tokens: 22},
+			{Label: "8 to 30", UpTo: 30, OAuthSecrets: 31, Tokens: 47},
+			{Label: "31 to 90", UpTo: 90, OAuthSecrets: 12, Tokens: 108},
+			{Label: "91 to 180", UpTo: 180, OAuthSecrets: 5, Tokens: 96},
+			{Label: "181 to 365", UpTo: 365, OAuthSecrets: 3, Tokens: 51},
+			{Label: "over a year", OAuthSecrets: 1, Tokens: 17},
+			{Label: "not known"},
 		},
 		LastUse: []report.Bucket{
-			{Label: "up to 7 days", UpTo: 7, Tokens: 142}, {Label: "8 to 30", UpTo: 30, Tokens: 63}, {Label: "31 to 90", UpTo: 90, Tokens: 41},
-			{Label: "91 to 180", UpTo: 180, Tokens: 22}, {Label: "181 to 365", UpTo: 365, Tokens: 8}, {Label: "over a year", Tokens: 3}, {Label: "never, or not known", Tokens: 62},
+			{Label: "up to 7 days", UpTo: 7, Tokens: 142},
+			{Label: "8 to 30", UpTo: 30, Tokens: 63},
+			{Label: "31 to 90", UpTo: 90, Tokens: 41},
+			{Label: "91 to 180", UpTo: 180, Tokens: 22},
+			{Label: "181 to 365", UpTo: 365, Tokens: 8},
+			{Label: "over a year", Tokens: 3},
+			{Label: "never, or not known", Tokens: 62},
 		},
 		Scopes: []report.RoleScopes{
-			{Role: "etl", Within: 38, Beyond: 4, Unrestricted: 2}, {Role: "dashboards", Within: 12, Beyond: 1},
-			{Role: "deploy", Within: 9, Unrestricted: 3}, {Within: 121, Unrestricted: 217},
+			{Role: "etl", Within: 38, Beyond: 4, Unrestricted: 2},
+			{Role: "dashboards", Within: 12, Beyond: 1},
+			{Role: "deploy", Within: 9, Unrestricted: 3},
+			{Within: 121, Unrestricted: 217},
 		},
 	}
 	for i := range 14 {

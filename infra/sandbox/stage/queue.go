@@ -1,0 +1,139 @@
+package stage
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"slices"
+	"time"
+
+	"github.com/aws/aws-lambda-go/events"
+	"github.com/aws/aws-sdk-go-v2/service/sqs"
+	"github.com/aws/aws-sdk-go-v2/service/sqs/types"
+)
+
+const (
+	// RotateQueue and DeadLetterQueue are the names of the stack's queue and of
+	// the one for messages that were given up.
+	RotateQueue     = "rotate"
+	DeadLetterQueue = "rotate-dead"
+
+	// pollEvery is how long a message waits for the event source at most. The
+	// simulators have no time of their own, so there is nothing to wait on.
+	pollEvery = 50 * time.Millisecond
+	batchSize = 10
+)
+
+// queueAttributes are what the template gives the queue.
+func queueAttributes(deadLetterARN string) map[string]string {
+	return map[string]string{
+		"VisibilityTimeout":      "5400",
+		"MessageRetentionPeriod": "86400",
+		"RedrivePolicy":          fmt.Sprintf(`{"deadLetterTargetArn":%q,"maxReceiveCount":5}`, deadLetterARN),
+	}
+}
+
+func (c *Clouds) createQueues() (err error) {
+	if c.deadLetterURL, err = c.AWS.CreateQueue(DeadLetterQueue, map[string]string{"MessageRetentionPeriod": "1209600"}); err != nil {
+		return fmt.Errorf("create the dead-letter queue: %w", err)
+	}
+	if c.queueURL, err = c.AWS.CreateQueue(RotateQueue, queueAttributes(c.AWS.QueueARN(DeadLetterQueue))); err != nil {
+		return fmt.Errorf("create the queue: %w", err)
+	}
+	return nil
+}
+
+// eventSource is Lambda's poller of the queue: it receives as the function's
+// role, invokes the function with a batch, and deletes what was not returned.
+type eventSource struct {
+	stage *Stage
+	api   *sqs.Client
+	stop  context.CancelFunc
+	done  chan struct{}
+}
+
+func (s *Stage) pollQueue(ctx context.Context) *eventSource {
+	ctx, stop := context.WithCancel(ctx)
+	cfg := s.AWS.Config()
+	cfg.Credentials = s.AWS.Role(RotateRole)
+	e := &eventSource{stage: s, api: sqs.NewFromConfig(cfg), stop: stop, done: make(chan struct{})}
+	go e.run(ctx)
+	return e
+}
+
+func (e *eventSource) close() {
+	e.stop()
+	<-e.done
+}
+
+func (e *eventSource) run(ctx context.Context) {
+	defer close(e.done)
+	tick := time.NewTicker(pollEvery)
+	defer tick.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-tick.C:
+		}
+		// A receive is a call in the records of the simulator, so none is made
+		// in vain.
+		now := e.stage.Clock.Now()
+		for e.stage.visible(now) && ctx.Err() == nil {
+			if err := e.batch(ctx); err != nil {
+				break // what was not deleted comes again when its time is over
+			}
+		}
+	}
+}
+
+// visible tells whether the queue has a message that can be received.
+func (s *Stage) visible(now time.Time) bool {
+	for _, m := range s.AWS.QueueMessages(RotateQueue) {
+		if !m.VisibleAt.After(now) {
+			return true
+		}
+	}
+	return false
+}
+
+func (e *eventSource) batch(ctx context.Context) error {
+	received, err := e.api.ReceiveMessage(ctx, &sqs.ReceiveMessageInput{
+		QueueUrl: &e.stage.queueURL, MaxNumberOfMessages: batchSize, MessageAttributeNames: []string{"All"},
+		MessageSystemAttributeNames: []types.MessageSystemAttributeName{types.MessageSystemAttributeNameAll},
+	})
+	if err != nil {
+		return fmt.Errorf("receive from the queue: %w", err)
+	}
+	if len(received.Messages) == 0 {
+		return nil
+	}
+	var batch events.SQSEvent
+	for _, m := range received.Messages {
+		batch.Records = append(batch.Records, events.SQSMessage{
+			MessageId: *m.MessageId, ReceiptHandle: *m.ReceiptHandle, Body: *m.Body, EventSource: "aws:sqs",
+			EventSourceARN: e.stage.AWS.QueueARN(RotateQueue), Attributes: m.Attributes,
+		})
+	}
+	payload, err := json.Marshal(batch)
+	if err != nil {
+		return fmt.Errorf("encode the batch: %w", err)
+	}
+	reply, err := e.stage.Invoke(ctx, "rotate", payload)
+	if err != nil {
+		return err // all of them stay
+	}
+	var response events.SQSEventResponse
+	if err := json.Unmarshal(reply, &response); err != nil {
+		return fmt.Errorf("read the function's answer to a batch: %w", err)
+	}
+	done := slices.DeleteFunc(received.Messages, func(m types.Message) bool {
+		return slices.ContainsFunc(response.BatchItemFailures, func(f events.SQSBatchItemFailure) bool { return f.ItemIdentifier == *m.MessageId })
+	})
+	for _, m := range done {
+		if _, err := e.api.DeleteMessage(ctx, &sqs.DeleteMessageInput{QueueUrl: &e.stage.queueURL, ReceiptHandle: m.ReceiptHandle}); err != nil {
+			return fmt.Errorf("delete from the queue: %w", err)
+		}
+	}
+	return nil
+}
