@@ -41,6 +41,12 @@
 // "access-management" (assignments, rule sets, access lists), "authentication"
 // (secrets, apps, federation policies), "sql" and "unity-catalog".
 //
+// Of what an administrator sets up: who makes a service principal manages it;
+// the role account_admin by a SCIM PATCH of roles, a workspace's admins by one
+// of the group "admins", or by an assignment, which an empty list ends; rule
+// sets that are replaced whole, by the etag that was read; federation policies
+// with an id of the caller's choice, 20 at most.
+//
 // # Guessed
 //
 // Where the documentation is silent the server does what follows, and nothing
@@ -95,6 +101,14 @@
 //   - Every privilege is inherited by all that is below, a securable's grants are
 //     read by a workspace's admin, and all securables are in one metastore.
 //   - A federation policy of the account lets nobody in.
+//   - A federation policy is made and changed by an admin of the account alone,
+//     with no keys of its own; a second one of the same id is 409
+//     ALREADY_EXISTS.
+//   - A rule set is replaced, through a workspace, by whoever administers the
+//     workspace and manages the service principal. An etag that is not the
+//     latest, or none, is 409 RESOURCE_CONFLICT.
+//   - A service principal that is made on a workspace's host is in the account
+//     and a USER of the workspace.
 //   - A statement takes two looks to finish and no time; wait_timeout waits for
 //     nothing. Every column is a STRING. A parameter that is used and not given
 //     is a refusal, not a failure. A warehouse is open to everybody on its
@@ -110,6 +124,6 @@
 // last write: a secret made or deleted, active changed, the deletion, by
 // whichever way. It keeps the same for each workspace's tokens, the account's
 // apps, and each list of federation policies. [faulttest.StaleRead] on a read
-// or a token request is answered from there. What no request changes (groups,
-// assignments, rule sets, access lists) has no older state.
+// or a token request is answered from there. Groups, roles, assignments, rule
+// sets and access lists have no older state.
 package databrickstest

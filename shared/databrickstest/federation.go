@@ -29,7 +29,8 @@ type FederationPolicy struct {
 	// SubjectClaim is the claim that holds the subject, sub when empty.
 	SubjectClaim string
 	// JWKS returns the issuer's public keys. It is called for every exchange,
-	// without the server's lock. Without it no token is taken.
+	// without the server's lock. Without it the keys are those that the issuer
+	// publishes ([Server.PublishKeys]).
 	JWKS func() jose.JSONWebKeySet
 
 	uid string
@@ -54,9 +55,30 @@ func (s *Server) AddAccountFederationPolicy(policy FederationPolicy) {
 	s.addPolicy(&s.policies, policy, now)
 }
 
-func (s *Server) addPolicy(to *register[FederationPolicy], policy FederationPolicy, now time.Time) {
+// PublishKeys makes the issuer's public keys known, as a real issuer does at
+// its well-known address. Without it no token is taken from that issuer under
+// a policy that was made by a request.
+func (s *Server) PublishKeys(issuer string, jwks func() jose.JSONWebKeySet) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.issuers[issuer] = jwks
+}
+
+func (s *Server) publishedKeys(issuer string) jose.JSONWebKeySet {
+	s.mu.Lock()
+	jwks := s.issuers[issuer]
+	s.mu.Unlock()
+	if jwks == nil {
+		return jose.JSONWebKeySet{}
+	}
+	return jwks()
+}
+
+func (s *Server) addPolicy(to *register[FederationPolicy], policy FederationPolicy, now time.Time) *FederationPolicy {
 	policy.Audiences = slices.Clone(policy.Audiences)
-	policy.uid = s.source.uuid()
+	if policy.uid == "" {
+		policy.uid = s.source.uuid()
+	}
 	if policy.ID == "" {
 		policy.ID = policy.uid
 	}
@@ -64,9 +86,10 @@ func (s *Server) addPolicy(to *register[FederationPolicy], policy FederationPoli
 		policy.CreateTime = now
 	}
 	if policy.JWKS == nil {
-		policy.JWKS = func() jose.JSONWebKeySet { return jose.JSONWebKeySet{} }
+		policy.JWKS = func() jose.JSONWebKeySet { return s.publishedKeys(policy.Issuer) }
 	}
 	to.put(policy.ID, &policy, s.behaviour.lagReads)
+	return &policy
 }
 
 // signatures are the algorithms that a subject token may be signed with.

@@ -2,7 +2,10 @@ package databrickstest
 
 import (
 	"net/http"
+	"regexp"
+	"slices"
 	"strconv"
+	"strings"
 )
 
 type oidcPolicy struct {
@@ -41,29 +44,32 @@ func listPrincipalPolicies(r *request) (reply, *failure) {
 	return r.policyPage("policies-of-"+strconv.FormatInt(p.id, 10), &p.policies, p)
 }
 
-func (r *request) policyPage(listing string, g *register[FederationPolicy], of *principal) (reply, *failure) {
-	size, err := r.pageSize()
-	if err != nil {
-		return reply{}, err
-	}
+// policyInfo describes a policy of a service principal, or of the account.
+func (r *request) policyInfo(f *FederationPolicy, of *principal) federationPolicyInfo {
 	prefix := "accounts/" + r.server.config.AccountID
 	var principalID int64
 	if of != nil {
 		principalID = of.id
 		prefix += "/servicePrincipals/" + strconv.FormatInt(of.id, 10)
 	}
-	policies, next, err := page(r, listing, size, g, func(f *FederationPolicy) federationPolicyInfo {
-		return federationPolicyInfo{
-			Name:        prefix + "/federationPolicies/" + f.ID,
-			UID:         f.uid,
-			ID:          f.ID,
-			PrincipalID: principalID,
-			Description: f.Description,
-			CreateTime:  stamp(f.CreateTime),
-			UpdateTime:  stamp(f.CreateTime),
-			OIDC:        oidcPolicy{f.Issuer, f.Audiences, f.Subject, f.SubjectClaim},
-		}
-	})
+	return federationPolicyInfo{
+		Name:        prefix + "/federationPolicies/" + f.ID,
+		UID:         f.uid,
+		ID:          f.ID,
+		PrincipalID: principalID,
+		Description: f.Description,
+		CreateTime:  stamp(f.CreateTime),
+		UpdateTime:  stamp(f.CreateTime),
+		OIDC:        oidcPolicy{f.Issuer, f.Audiences, f.Subject, f.SubjectClaim},
+	}
+}
+
+func (r *request) policyPage(listing string, g *register[FederationPolicy], of *principal) (reply, *failure) {
+	size, err := r.pageSize()
+	if err != nil {
+		return reply{}, err
+	}
+	policies, next, err := page(r, listing, size, g, func(f *FederationPolicy) federationPolicyInfo { return r.policyInfo(f, of) })
 	if err != nil {
 		return reply{}, err
 	}
@@ -71,4 +77,87 @@ func (r *request) policyPage(listing string, g *register[FederationPolicy], of *
 		Policies []federationPolicyInfo `json:"policies,omitempty"`
 		Next     string                 `json:"next_page_token,omitempty"`
 	}{policies, next}}, nil
+}
+
+// maxPolicies is how many policies one service principal may have.
+const maxPolicies = 20
+
+// policyID is what an id may consist of.
+var policyID = regexp.MustCompile(`^[a-z0-9/-]+$`)
+
+// policyBody is the policy that a request brings. What is output only, and keys
+// of the issuer's own, are unknown fields.
+type policyBody struct {
+	Description string      `json:"description"`
+	OIDC        *oidcPolicy `json:"oidc_policy"`
+}
+
+func (o *oidcPolicy) check() *failure {
+	switch {
+	case o == nil:
+		return invalid("oidc_policy is missing")
+	case !strings.HasPrefix(o.Issuer, "https://"):
+		return invalid("oidc_policy.issuer %q does not begin with https://", o.Issuer)
+	case o.Subject == "":
+		return invalid("oidc_policy.subject is missing")
+	}
+	return nil
+}
+
+// createPolicy adds a policy to a service principal.
+func createPolicy(r *request) (reply, *failure) {
+	p, err := r.managed()
+	if err != nil {
+		return reply{}, err
+	}
+	var body policyBody
+	if err := r.decode(&body); err != nil {
+		return reply{}, err
+	}
+	id := r.query.Get("policy_id")
+	if id != "" && !policyID.MatchString(id) {
+		return reply{}, invalid("policy_id %q has other characters than lower-case letters, digits, - and /", id)
+	}
+	if err := body.OIDC.check(); err != nil {
+		return reply{}, err
+	}
+	if p.policies.get(id, false) != nil {
+		return reply{}, fail(http.StatusConflict, "ALREADY_EXISTS", "federation policy %s exists", id)
+	}
+	if count := len(slices.Collect(p.policies.all(false))); count >= maxPolicies {
+		return reply{}, fail(http.StatusBadRequest, "RESOURCE_EXHAUSTED", "service principal %d has %d federation policies, the limit", p.id, count)
+	}
+	o := body.OIDC
+	f := r.server.addPolicy(&p.policies, FederationPolicy{
+		ID: id, Description: body.Description, CreateTime: r.now,
+		Issuer: o.Issuer, Audiences: o.Audiences, Subject: o.Subject, SubjectClaim: o.SubjectClaim,
+	}, r.now)
+	return reply{http.StatusOK, r.policyInfo(f, p)}, nil
+}
+
+// patchPolicy replaces what a policy of a service principal takes, whole.
+func patchPolicy(r *request) (reply, *failure) {
+	p, err := r.managed()
+	if err != nil {
+		return reply{}, err
+	}
+	before := p.policies.get(r.param("policy"), false)
+	if before == nil {
+		return reply{}, missing("federation policy %s does not exist", r.param("policy"))
+	}
+	var body policyBody
+	if err := r.decode(&body); err != nil {
+		return reply{}, err
+	}
+	if mask := r.query.Get("update_mask"); mask != "oidc_policy" {
+		return reply{}, invalid("update_mask %q is not simulated: only oidc_policy is", mask)
+	}
+	o := body.OIDC
+	if err := o.check(); err != nil {
+		return reply{}, err
+	}
+	next := *before
+	next.Issuer, next.Audiences, next.Subject, next.SubjectClaim = o.Issuer, o.Audiences, o.Subject, o.SubjectClaim
+	next.JWKS = nil
+	return reply{http.StatusOK, r.policyInfo(r.server.addPolicy(&p.policies, next, r.now), p)}, nil
 }

@@ -96,6 +96,10 @@ func (p *principal) snapshot() Principal {
 func (s *Server) AddPrincipal(spec PrincipalSpec) Principal {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	return s.addPrincipal(spec).snapshot()
+}
+
+func (s *Server) addPrincipal(spec PrincipalSpec) *principal {
 	p := &principal{
 		id:            s.freshID(),
 		applicationID: s.source.uuid(),
@@ -104,7 +108,7 @@ func (s *Server) AddPrincipal(spec PrincipalSpec) Principal {
 		now:           view{active: !spec.Inactive},
 	}
 	s.enroll(p)
-	return p.snapshot()
+	return p
 }
 
 // freshID returns an id that no identity has.

@@ -16,9 +16,10 @@ const (
 	OpWorkspaceListSecrets  = "GET /api/2.0/accounts/servicePrincipals/{sp}/credentials/secrets"
 	OpWorkspaceDeleteSecret = "DELETE /api/2.0/accounts/servicePrincipals/{sp}/credentials/secrets/{secret}"
 
-	OpAccountListPrincipals = "GET /api/2.0/accounts/{account}/scim/v2/ServicePrincipals"
-	OpAccountGetPrincipal   = "GET /api/2.0/accounts/{account}/scim/v2/ServicePrincipals/{sp}"
-	OpAccountPatchPrincipal = "PATCH /api/2.0/accounts/{account}/scim/v2/ServicePrincipals/{sp}"
+	OpAccountListPrincipals  = "GET /api/2.0/accounts/{account}/scim/v2/ServicePrincipals"
+	OpAccountGetPrincipal    = "GET /api/2.0/accounts/{account}/scim/v2/ServicePrincipals/{sp}"
+	OpAccountCreatePrincipal = "POST /api/2.0/accounts/{account}/scim/v2/ServicePrincipals"
+	OpAccountPatchPrincipal  = "PATCH /api/2.0/accounts/{account}/scim/v2/ServicePrincipals/{sp}"
 
 	OpAccountListUsers  = "GET /api/2.0/accounts/{account}/scim/v2/Users"
 	OpAccountGetUser    = "GET /api/2.0/accounts/{account}/scim/v2/Users/{user}"
@@ -29,6 +30,9 @@ const (
 	OpListWorkspaces        = "GET /api/2.0/accounts/{account}/workspaces"
 	OpGetWorkspace          = "GET /api/2.0/accounts/{account}/workspaces/{workspace}"
 	OpListAssignments       = "GET /api/2.0/accounts/{account}/workspaces/{workspace}/permissionassignments"
+	OpPutAssignment         = "PUT /api/2.0/accounts/{account}/workspaces/{workspace}/permissionassignments/principals/{principal}"
+	OpAccountPutRuleSet     = "PUT /api/2.0/preview/accounts/{account}/access-control/rule-sets"
+	OpWorkspacePutRuleSet   = "PUT /api/2.0/preview/accounts/access-control/rule-sets"
 	OpAccountGetRuleSet     = "GET /api/2.0/preview/accounts/{account}/access-control/rule-sets"
 	OpWorkspaceGetRuleSet   = "GET /api/2.0/preview/accounts/access-control/rule-sets"
 	OpListCustomApps        = "GET /api/2.0/accounts/{account}/oauth2/custom-app-integrations"
@@ -36,16 +40,20 @@ const (
 	OpListPublishedApps     = "GET /api/2.0/accounts/{account}/oauth2/published-app-integrations"
 	OpListAccountPolicies   = "GET /api/2.0/accounts/{account}/federationPolicies"
 	OpListPrincipalPolicies = "GET /api/2.0/accounts/{account}/servicePrincipals/{sp}/federationPolicies"
+	OpCreatePrincipalPolicy = "POST /api/2.0/accounts/{account}/servicePrincipals/{sp}/federationPolicies"
+	OpPatchPrincipalPolicy  = "PATCH /api/2.0/accounts/{account}/servicePrincipals/{sp}/federationPolicies/{policy}"
 
-	OpWorkspaceListPrincipals = "GET /api/2.0/preview/scim/v2/ServicePrincipals"
-	OpWorkspaceGetPrincipal   = "GET /api/2.0/preview/scim/v2/ServicePrincipals/{sp}"
-	OpWorkspacePatchPrincipal = "PATCH /api/2.0/preview/scim/v2/ServicePrincipals/{sp}"
-	OpWorkspaceListUsers      = "GET /api/2.0/preview/scim/v2/Users"
-	OpWorkspaceGetUser        = "GET /api/2.0/preview/scim/v2/Users/{user}"
-	OpWorkspacePatchUser      = "PATCH /api/2.0/preview/scim/v2/Users/{user}"
-	OpWorkspaceListGroups     = "GET /api/2.0/preview/scim/v2/Groups"
-	OpWorkspaceGetGroup       = "GET /api/2.0/preview/scim/v2/Groups/{group}"
-	OpWorkspaceMe             = "GET /api/2.0/preview/scim/v2/Me"
+	OpWorkspaceListPrincipals  = "GET /api/2.0/preview/scim/v2/ServicePrincipals"
+	OpWorkspaceGetPrincipal    = "GET /api/2.0/preview/scim/v2/ServicePrincipals/{sp}"
+	OpWorkspaceCreatePrincipal = "POST /api/2.0/preview/scim/v2/ServicePrincipals"
+	OpWorkspacePatchPrincipal  = "PATCH /api/2.0/preview/scim/v2/ServicePrincipals/{sp}"
+	OpWorkspaceListUsers       = "GET /api/2.0/preview/scim/v2/Users"
+	OpWorkspaceGetUser         = "GET /api/2.0/preview/scim/v2/Users/{user}"
+	OpWorkspacePatchUser       = "PATCH /api/2.0/preview/scim/v2/Users/{user}"
+	OpWorkspaceListGroups      = "GET /api/2.0/preview/scim/v2/Groups"
+	OpWorkspaceGetGroup        = "GET /api/2.0/preview/scim/v2/Groups/{group}"
+	OpWorkspacePatchGroup      = "PATCH /api/2.0/preview/scim/v2/Groups/{group}"
+	OpWorkspaceMe              = "GET /api/2.0/preview/scim/v2/Me"
 
 	OpGetPermissions    = "GET /api/2.0/permissions/{kind}/{object}"
 	OpGetGrants         = "GET /api/2.1/unity-catalog/permissions/{kind}/{object}"
@@ -103,14 +111,16 @@ const (
 )
 
 var (
-	secretsQuery = []string{"page_size", "page_token"}
-	scimQuery    = []string{"startIndex", "count", "filter", "attributes", "excludedAttributes"}
-	oneQuery     = []string{"attributes", "excludedAttributes"}
-	ruleSetQuery = []string{"name", "etag"}
-	appsQuery    = []string{"page_size", "page_token", "include_creator_username"}
-	tokensQuery  = []string{"created_by_id", "created_by_username"}
-	grantsQuery  = []string{"max_results", "page_token", "principal"}
-	confQuery    = []string{"keys"}
+	secretsQuery   = []string{"page_size", "page_token"}
+	scimQuery      = []string{"startIndex", "count", "filter", "attributes", "excludedAttributes"}
+	oneQuery       = []string{"attributes", "excludedAttributes"}
+	ruleSetQuery   = []string{"name", "etag"}
+	appsQuery      = []string{"page_size", "page_token", "include_creator_username"}
+	tokensQuery    = []string{"created_by_id", "created_by_username"}
+	grantsQuery    = []string{"max_results", "page_token", "principal"}
+	confQuery      = []string{"keys"}
+	newPolicyQuery = []string{"policy_id"}
+	maskQuery      = []string{"update_mask"}
 )
 
 var accountRoutes = routes(
@@ -119,6 +129,7 @@ var accountRoutes = routes(
 	route{op: OpAccountDeleteSecret, scope: secretsScope, serve: deleteSecret},
 	route{op: OpAccountListPrincipals, scope: scimScope, dialect: scimDialect, query: scimQuery, serve: listPrincipals},
 	route{op: OpAccountGetPrincipal, scope: scimScope, dialect: scimDialect, query: oneQuery, serve: getPrincipal},
+	route{op: OpAccountCreatePrincipal, scope: scimScope, dialect: scimDialect, serve: createPrincipal},
 	route{op: OpAccountPatchPrincipal, scope: scimScope, dialect: scimDialect, serve: patchPrincipal},
 	route{op: OpAccountListUsers, scope: scimScope, dialect: scimDialect, query: scimQuery, serve: listUsers},
 	route{op: OpAccountGetUser, scope: scimScope, dialect: scimDialect, query: oneQuery, serve: getUser},
@@ -128,12 +139,16 @@ var accountRoutes = routes(
 	route{op: OpListWorkspaces, scope: placesScope, serve: listWorkspaces},
 	route{op: OpGetWorkspace, scope: placesScope, serve: getWorkspace},
 	route{op: OpListAssignments, scope: accessScope, serve: listAssignments},
+	route{op: OpPutAssignment, scope: accessScope, serve: putAssignment},
+	route{op: OpAccountPutRuleSet, scope: accessScope, serve: putRuleSet},
 	route{op: OpAccountGetRuleSet, scope: accessScope, query: ruleSetQuery, serve: getRuleSet},
 	route{op: OpListCustomApps, scope: secretsScope, query: appsQuery, serve: listCustomApps},
 	route{op: OpGetCustomApp, scope: secretsScope, serve: getCustomApp},
 	route{op: OpListPublishedApps, scope: secretsScope, query: secretsQuery, serve: listPublishedApps},
 	route{op: OpListAccountPolicies, scope: secretsScope, query: secretsQuery, serve: listAccountPolicies},
 	route{op: OpListPrincipalPolicies, scope: secretsScope, query: secretsQuery, serve: listPrincipalPolicies},
+	route{op: OpCreatePrincipalPolicy, scope: secretsScope, query: newPolicyQuery, serve: createPolicy},
+	route{op: OpPatchPrincipalPolicy, scope: secretsScope, query: maskQuery, serve: patchPolicy},
 	route{op: OpAccountToken, dialect: oauthDialect, public: true, prepare: verifySubject, serve: issueAccessToken},
 	route{op: OpDiscoverHost, public: true, free: true, serve: discoverHost},
 	route{op: OpDiscoverAccountOAuth, public: true, free: true, serve: discoverOAuth},
@@ -145,12 +160,15 @@ var workspaceRoutes = routes(
 	route{op: OpWorkspaceDeleteSecret, scope: secretsScope, serve: deleteSecret},
 	route{op: OpWorkspaceListPrincipals, scope: scimScope, dialect: scimDialect, query: scimQuery, serve: listPrincipals},
 	route{op: OpWorkspaceGetPrincipal, scope: scimScope, dialect: scimDialect, query: oneQuery, serve: getPrincipal},
+	route{op: OpWorkspaceCreatePrincipal, scope: scimScope, dialect: scimDialect, serve: createPrincipal},
 	route{op: OpWorkspacePatchPrincipal, scope: scimScope, dialect: scimDialect, serve: patchPrincipal},
 	route{op: OpWorkspaceListUsers, scope: scimScope, dialect: scimDialect, query: scimQuery, serve: listUsers},
 	route{op: OpWorkspaceGetUser, scope: scimScope, dialect: scimDialect, query: oneQuery, serve: getUser},
 	route{op: OpWorkspacePatchUser, scope: scimScope, dialect: scimDialect, serve: patchUser},
 	route{op: OpWorkspaceListGroups, scope: scimScope, dialect: scimDialect, query: scimQuery, serve: listGroups},
 	route{op: OpWorkspaceGetGroup, scope: scimScope, dialect: scimDialect, query: oneQuery, serve: getGroup},
+	route{op: OpWorkspacePatchGroup, scope: scimScope, dialect: scimDialect, serve: patchGroup},
+	route{op: OpWorkspacePutRuleSet, scope: accessScope, serve: putRuleSet},
 	route{op: OpWorkspaceGetRuleSet, scope: accessScope, query: ruleSetQuery, serve: getRuleSet},
 	route{op: OpWorkspaceMe, dialect: scimDialect, serve: getMe},
 	route{op: OpGetPermissions, scope: accessScope, serve: getPermissions},

@@ -100,6 +100,17 @@ func getRuleSet(r *request) (reply, *failure) {
 	if err != nil {
 		return reply{}, err
 	}
+	return reply{http.StatusOK, r.ruleSet(name, p)}, nil
+}
+
+type ruleSet struct {
+	Name  string      `json:"name"`
+	Etag  string      `json:"etag"`
+	Rules []grantRule `json:"grant_rules,omitempty"`
+}
+
+// ruleSet is the rule set of a service principal, or an empty one.
+func (r *request) ruleSet(name string, p *principal) ruleSet {
 	var rules []grantRule
 	if p != nil {
 		for _, role := range []string{roleManager, roleUser} {
@@ -115,11 +126,74 @@ func getRuleSet(r *request) (reply, *failure) {
 		}
 	}
 	sum := sha256.Sum256(fmt.Append(nil, name, rules))
-	return reply{http.StatusOK, struct {
-		Name  string      `json:"name"`
-		Etag  string      `json:"etag"`
-		Rules []grantRule `json:"grant_rules,omitempty"`
-	}{name, base64.StdEncoding.EncodeToString(sum[:]), rules}}, nil
+	return ruleSet{name, base64.StdEncoding.EncodeToString(sum[:]), rules}
+}
+
+// putRuleSet replaces who has which role on a service principal. It takes who
+// manages it, or an admin of the account on the account's host.
+func putRuleSet(r *request) (reply, *failure) {
+	if err := r.requireAdmin(); err != nil {
+		return reply{}, err
+	}
+	var body struct {
+		Name string  `json:"name"`
+		Set  ruleSet `json:"rule_set"`
+	}
+	if err := r.decode(&body); err != nil {
+		return reply{}, err
+	}
+	p, err := r.ruleSetOf(body.Name)
+	switch {
+	case err != nil:
+		return reply{}, err
+	case p == nil:
+		return reply{}, invalid("rule set %q is not changed in the simulator: only those of service principals are", body.Name)
+	case r.site.workspace != nil && !p.managedBy(r.caller):
+		return reply{}, denied("%s does not have the role servicePrincipal.manager on service principal %d", r.caller, p.id)
+	case body.Set.Name != body.Name:
+		return reply{}, invalid("rule_set.name %q is not the name %q", body.Set.Name, body.Name)
+	case body.Set.Etag != r.ruleSet(body.Name, p).Etag:
+		return reply{}, fail(http.StatusConflict, "RESOURCE_CONFLICT", "the rule set was changed since its etag was read")
+	}
+	var grants []roleGrant
+	for _, rule := range body.Set.Rules {
+		if rule.Role != roleManager && rule.Role != roleUser {
+			return reply{}, invalid("%q is not a role on a service principal", rule.Role)
+		}
+		for _, name := range rule.Principals {
+			holder, ok := r.server.ruleHolder(name)
+			if !ok {
+				return reply{}, invalid("principal %q does not exist", name)
+			}
+			if g := (roleGrant{rule.Role, holder}); !slices.Contains(grants, g) {
+				grants = append(grants, g)
+			}
+		}
+	}
+	p.grants = grants
+	return reply{http.StatusOK, r.ruleSet(body.Name, p)}, nil
+}
+
+// ruleHolder finds whom a rule set names.
+func (s *Server) ruleHolder(name string) (int64, bool) {
+	kind, rest, _ := strings.Cut(name, "/")
+	var p *principal
+	switch kind {
+	case "users":
+		p = s.byUserName[rest]
+	case "servicePrincipals":
+		p = s.byApplication[rest]
+	case "groups":
+		for _, g := range s.groupOrder {
+			if g.name == rest && g.workspace == nil {
+				return g.id, true
+			}
+		}
+	}
+	if p == nil || p.now.deleted {
+		return 0, false
+	}
+	return p.id, true
 }
 
 // ruleSetOf returns the service principal whose rule set has that name; nil

@@ -4,6 +4,8 @@ import (
 	"sync"
 	"time"
 
+	"github.com/go-jose/go-jose/v4"
+
 	"databricks-credential-rotation/shared/faulttest"
 )
 
@@ -65,6 +67,7 @@ type Server struct {
 	apps           register[CustomApp]
 	publishedApps  register[PublishedApp]
 	policies       register[FederationPolicy] // the account's own
+	issuers        map[string]func() jose.JSONWebKeySet
 	securables     map[string]*register[Grant]
 	evaluate       Statements
 	polls          int
@@ -106,6 +109,7 @@ func New(cfg Config) *Server {
 		byUserName:    map[string]*principal{},
 		groups:        map[int64]*group{},
 		securables:    map[string]*register[Grant]{},
+		issuers:       map[string]func() jose.JSONWebKeySet{},
 		polls:         2,
 		tokens:        map[string]*accessToken{},
 	}
