@@ -148,8 +148,7 @@ func (w *world) untold() []string {
 	}
 	made := map[string]int{}
 	for _, c := range w.Databricks.Faults().Calls() {
-		switch c.Fault {
-		case faulttest.RequestLost, faulttest.Throttled, faulttest.ServerError, faulttest.Timeout, faulttest.Kill:
+		if slices.Contains([]faulttest.Kind{faulttest.RequestLost, faulttest.Throttled, faulttest.ServerError, faulttest.Timeout, faulttest.Kill}, c.Fault) {
 			continue
 		}
 		switch c.Op {
