@@ -71,7 +71,7 @@ func run(ctx context.Context) error {
 		},
 	}
 	if cfg.TopicARN != "" {
-		revoker.Announce = revocation.Topic{API: sns.NewFromConfig(clients), ARN: cfg.TopicARN}
+		revoker.Announce = revocation.Topic{API: sns.NewFromConfig(clients), ARN: cfg.TopicARN, Chat: cfg.TopicFormat == "chat"}
 	}
 	lambda.StartWithOptions(revoker.Handle, lambda.WithContext(ctx))
 	return nil

@@ -46,8 +46,9 @@ type Rotate struct {
 type Revoke struct {
 	Rotate
 	// TopicARN (TOPIC_ARN) is the SNS topic that is told of each revocation,
-	// empty for none.
-	TopicARN string
+	// empty for none, in the form that TopicFormat (TOPIC_FORMAT) says: text or
+	// chat.
+	TopicARN, TopicFormat string
 }
 
 // ObjectLocation is where an object lies in S3.
@@ -84,7 +85,9 @@ func LoadRotate(getenv func(string) string) (Rotate, error) {
 // LoadRevoke reads the environment like [LoadRotate].
 func LoadRevoke(getenv func(string) string) (Revoke, error) {
 	e := read(getenv)
-	c := Revoke{Rotate: e.rotate(), TopicARN: e.match("TOPIC_ARN", topicPattern, "an SNS topic's ARN")}
+	c := Revoke{
+		Rotate: e.rotate(), TopicARN: e.match("TOPIC_ARN", topicPattern, "an SNS topic's ARN"), TopicFormat: e.choice("TOPIC_FORMAT", "text", "chat"),
+	}
 	if err := e.err(); err != nil {
 		return Revoke{}, err
 	}

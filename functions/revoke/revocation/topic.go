@@ -2,6 +2,7 @@ package revocation
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"strings"
@@ -11,8 +12,12 @@ import (
 	"github.com/aws/smithy-go"
 )
 
-// maxMessage keeps a message below SNS's limit of 256 KiB.
-const maxMessage = 250 << 10
+const (
+	// maxMessage keeps a message below SNS's limit of 256 KiB.
+	maxMessage = 250 << 10
+	// maxChat is where Slack would cut a section.
+	maxChat = 2800
+)
 
 // SNS is what a topic needs of AWS.
 type SNS interface {
@@ -23,12 +28,25 @@ type SNS interface {
 type Topic struct {
 	API SNS
 	ARN string
+	// Chat writes what Amazon Q Developer in chat applications passes on. It
+	// drops everything else.
+	Chat bool
 }
 
 // Announce implements [Announcer].
 func (t Topic) Announce(ctx context.Context, subject, text string) error {
-	if len(text) > maxMessage {
-		text = strings.ToValidUTF8(text[:maxMessage], "") + "\n… the rest is in the function's log\n"
+	limit := maxMessage
+	if t.Chat {
+		limit = maxChat
+	}
+	if len(text) > limit {
+		text = strings.ToValidUTF8(text[:limit], "") + "\n… the rest is in the function's log\n"
+	}
+	if t.Chat {
+		var err error
+		if text, err = chat(subject, text); err != nil {
+			return err
+		}
 	}
 	_, err := t.API.Publish(ctx, &sns.PublishInput{TopicArn: &t.ARN, Subject: aws.String(subject), Message: aws.String(text)})
 	if err == nil {
@@ -39,4 +57,25 @@ func (t Topic) Announce(ctx context.Context, subject, text string) error {
 		return fmt.Errorf("publishing to %s: %s: %s", t.ARN, api.ErrorCode(), api.ErrorMessage())
 	}
 	return fmt.Errorf("publishing to %s: no reply from SNS", t.ARN)
+}
+
+// chat is the one form of message that reaches a chat. The text is in a block
+// of code, where no name in it can be markup.
+func chat(subject, text string) (string, error) {
+	type content struct {
+		TextType    string `json:"textType"`
+		Title       string `json:"title"`
+		Description string `json:"description"`
+	}
+	const fence = "```"
+	block := fence + "\n" + strings.ReplaceAll(text, fence, `"`) + "\n" + fence
+	out, err := json.Marshal(struct {
+		Version string  `json:"version"`
+		Source  string  `json:"source"`
+		Content content `json:"content"`
+	}{"1.0", "custom", content{"client-markdown", subject, block}})
+	if err != nil {
+		return "", fmt.Errorf("writing the notification: %w", err)
+	}
+	return string(out), nil
 }

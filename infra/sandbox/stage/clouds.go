@@ -26,7 +26,7 @@ type Clouds struct {
 	Analytics, Production *databrickstest.Workspace
 	// Rotator is the rotator's service principal: account admin, and admin of
 	// both workspaces. It has no OAuth secret. It trusts the roles
-	// [RotateRole] and [AuditRole] by a federation policy each.
+	// [RotateRole], [AuditRole] and [RevokeRole] by a federation policy each.
 	Rotator databrickstest.Principal
 	// Topic is the stack's topic for summaries.
 	Topic string
@@ -66,7 +66,7 @@ func OpenClouds(seed uint64) (Clouds, error) {
 	c.Rotator = c.Databricks.AddPrincipal(databrickstest.PrincipalSpec{DisplayName: "credential-rotator", AccountAdmin: true})
 	c.Databricks.Assign(c.Rotator.ID, c.Analytics, true)
 	c.Databricks.Assign(c.Rotator.ID, c.Production, true)
-	for _, role := range []string{RotateRole, AuditRole} {
+	for _, role := range []string{RotateRole, AuditRole, RevokeRole} {
 		c.Databricks.AddFederationPolicy(c.Rotator.ID, databrickstest.FederationPolicy{
 			Issuer:    c.AWS.Issuer(),
 			Subject:   c.AWS.RoleARN(role),

@@ -17,6 +17,7 @@ import (
 const (
 	RotateRole = "rotate"
 	AuditRole  = "audit"
+	RevokeRole = "revoke"
 )
 
 const (
@@ -65,6 +66,20 @@ func auditEnvironment(clouds Clouds) []string {
 		"STACK_ID=" + stackID,
 		"ROTATE_FUNCTION=rotate",
 	}, clouds.AWS.Env(AuditRole)...)
+}
+
+// revokeEnvironment is what the template gives the revoke function.
+func revokeEnvironment(clouds Clouds) []string {
+	return append([]string{
+		"ROTATOR_CLIENT_ID=" + clouds.Rotator.ApplicationID,
+		"ROTATOR_SECRET_ARN=",
+		"ROTATOR_AUDIENCE=" + clouds.Databricks.AccountID(),
+		"DATABRICKS_HOSTS=http://127.0.0.1:*",
+		"POLICY_LOCATION=s3://" + DataBucket + "/" + policyKey,
+		"TRAIL_BUCKET=" + DataBucket,
+		"TOPIC_ARN=" + clouds.Topic,
+		"TOPIC_FORMAT=text",
+	}, clouds.AWS.Env(RevokeRole)...)
 }
 
 // SetPolicy puts a policy in place, from the next invocation on. What its

@@ -20,7 +20,8 @@ const (
 	rotateMemoryMB = 256
 	auditTimeout   = 15 * time.Minute
 	auditMemoryMB  = 1024
-	otherTimeout   = 30 * time.Second
+	revokeTimeout  = 2 * time.Minute
+	revokeMemoryMB = 512
 )
 
 // Config sets a stage up.
@@ -78,7 +79,9 @@ func (s *Stage) open(ctx context.Context, p policy.Policy) error {
 	}); err != nil {
 		return err
 	}
-	if err := s.deploy(ctx, lambdahost.Function{Name: "revoke", Env: s.AWS.Env("revoke"), Timeout: otherTimeout}); err != nil {
+	if err := s.deploy(ctx, lambdahost.Function{
+		Name: "revoke", Env: revokeEnvironment(s.Clouds), Timeout: revokeTimeout, MemoryMB: revokeMemoryMB,
+	}); err != nil {
 		return err
 	}
 	// Secrets Manager calls the rotation function, and hands it a token that
