@@ -63,10 +63,10 @@ func todo(r *report.Report) g.Node {
 	}
 	var items []g.Node
 	for _, group := range groups[:min(len(groups), firstThings)] {
-		f := group.Findings[0]
+		f := group.Examples[0]
 		items = append(items, h.Li(
 			severity(group.Severity), g.Text(" "), text(group.Title),
-			g.Text(": "+plural(len(group.Findings), "finding", "findings")+" "), quietly(g.Text("("), code(group.Rule), g.Text(")")), br(),
+			g.Text(": "+plural(group.Count, "finding", "findings")+" "), quietly(g.Text("("), code(group.Rule), g.Text(")")), br(),
 			what(f.Subject), g.If(f.Owner != "", g.Group{g.Text(", owner "), text(f.Owner)}), br(), remedy(f.Remedy),
 		))
 	}

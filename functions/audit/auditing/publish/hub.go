@@ -48,41 +48,69 @@ const (
 	hubEvidence    = 20
 )
 
-// maxRefused is how many refusals an error spells out.
-const maxRefused = 5
+const (
+	// maxRefused is how many refusals an error spells out.
+	maxRefused = 5
+	// maxFailed is after how many calls that failed no more are made.
+	maxFailed = 5
+)
 
 func (h Hub) publish(ctx context.Context, r *report.Report) (int, error) {
-	var all []types.AwsSecurityFinding
-	for _, f := range r.Findings {
-		if f.Severity >= h.Least {
-			all = append(all, h.finding(r, f.Finding, f.Status))
+	var in importing
+	batch := make([]types.AwsSecurityFinding, 0, hubBatch)
+	// A batch at a time: there may be a hundred thousand findings.
+	add := func(f finding.Finding, status report.Status) {
+		if f.Severity < h.Least {
+			return
+		}
+		if batch = append(batch, h.finding(r, f, status)); len(batch) == hubBatch {
+			in.send(ctx, h.API, batch)
+			batch = batch[:0]
 		}
 	}
-	for _, f := range r.Resolved {
-		if f.Severity >= h.Least {
-			all = append(all, h.finding(r, f.Finding, ""))
-		}
+	for i := range r.Findings {
+		add(r.Findings[i].Finding, r.Findings[i].Status)
 	}
-	good := 0
-	var faults []error
-	var refused []types.ImportFindingsError
-	for len(all) > 0 {
-		batch := all[:min(len(all), hubBatch)]
-		all = all[len(batch):]
-		out, err := h.API.BatchImportFindings(ctx, &securityhub.BatchImportFindingsInput{Findings: batch})
-		if err != nil {
-			faults = append(faults, fmt.Errorf("importing %d findings: %w", len(batch), reduce(err)))
-			if ctx.Err() != nil || code(err) == "InvalidAccessException" || code(err) == "AccessDeniedException" {
-				// The next call would end the same way.
-				if len(all) > 0 {
-					faults = append(faults, fmt.Errorf("%d more were not tried", len(all)))
-				}
-				break
-			}
-			continue
-		}
-		good += int(aws.ToInt32(out.SuccessCount))
-		refused = append(refused, out.FailedFindings...)
+	for i := range r.Resolved {
+		add(r.Resolved[i].Finding, "")
+	}
+	in.send(ctx, h.API, batch)
+	return in.good, in.err()
+}
+
+// importing is how an import goes.
+type importing struct {
+	good    int
+	faults  []error
+	refused []types.ImportFindingsError
+	// stopped tells that the next call would end as the last one did.
+	stopped bool
+	untried int
+}
+
+func (in *importing) send(ctx context.Context, api SecurityHub, batch []types.AwsSecurityFinding) {
+	if len(batch) == 0 {
+		return
+	}
+	if in.stopped {
+		in.untried += len(batch)
+		return
+	}
+	out, err := api.BatchImportFindings(ctx, &securityhub.BatchImportFindingsInput{Findings: batch})
+	if err != nil {
+		in.faults = append(in.faults, fmt.Errorf("importing %d findings: %w", len(batch), reduce(err)))
+		// A service that is down for a hundred batches is one thing to know.
+		in.stopped = ctx.Err() != nil || code(err) == "InvalidAccessException" || code(err) == "AccessDeniedException" || len(in.faults) == maxFailed
+		return
+	}
+	in.good += int(aws.ToInt32(out.SuccessCount))
+	in.refused = append(in.refused, out.FailedFindings...)
+}
+
+func (in *importing) err() error {
+	faults, refused := in.faults, in.refused
+	if in.untried > 0 {
+		faults = append(faults, fmt.Errorf("%d more were not tried", in.untried))
 	}
 	for _, e := range refused[:min(len(refused), maxRefused)] {
 		faults = append(faults, fmt.Errorf("%s was refused: %s: %s", escape.Clip(aws.ToString(e.Id), 300),
@@ -91,7 +119,7 @@ func (h Hub) publish(ctx context.Context, r *report.Report) (int, error) {
 	if more := len(refused) - maxRefused; more > 0 {
 		faults = append(faults, fmt.Errorf("%d more were refused", more))
 	}
-	return good, errors.Join(faults...)
+	return errors.Join(faults...)
 }
 
 // product is the product under which an account imports findings of its own.

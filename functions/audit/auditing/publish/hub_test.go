@@ -174,3 +174,14 @@ func TestHubGoesOnAfterAFailure(t *testing.T) {
 		t.Errorf("%d findings, error %v", len(w.SecurityFindings()), err)
 	}
 }
+
+func TestHubGivesUpAtLast(t *testing.T) {
+	w := onlyHub(t)
+	w.Faults().Add(faulttest.Fault{Op: "BatchImportFindings", Kind: faulttest.ServerError, Times: faulttest.Forever})
+	r := reporttest.Large(950)
+	r.Resolved = nil
+	err := w.Deliver(t.Context(), r).Err()
+	if err == nil || !strings.Contains(err.Error(), "450 more were not tried") || strings.Count(err.Error(), "importing 100 findings") != 5 {
+		t.Errorf("error %v", err)
+	}
+}

@@ -29,9 +29,14 @@ type Group struct {
 	Rule     string
 	Title    string
 	Severity finding.Severity
-	// Findings are sorted as in the report: by subject.
-	Findings []Finding
+	// Count is how many there are.
+	Count int
+	// Examples are the first of them, by subject.
+	Examples []Finding
 }
+
+// maxExamples is how many findings a group keeps.
+const maxExamples = 3
 
 // Groups are the report's findings by rule, the most severe rule first and
 // the one with more findings first among equals. Two hundred tokens with one
@@ -43,18 +48,21 @@ func (r *Report) Groups() []Group {
 	}
 	at := map[key]int{}
 	var groups []Group
-	for _, f := range r.Findings {
+	for i := range r.Findings {
+		f := &r.Findings[i]
 		k := key{f.Rule, f.Severity}
-		i, ok := at[k]
+		n, ok := at[k]
 		if !ok {
-			i = len(groups)
-			at[k] = i
+			n = len(groups)
+			at[k] = n
 			groups = append(groups, Group{Rule: f.Rule, Title: f.Title, Severity: f.Severity})
 		}
-		groups[i].Findings = append(groups[i].Findings, f)
+		if groups[n].Count++; groups[n].Count <= maxExamples {
+			groups[n].Examples = append(groups[n].Examples, *f)
+		}
 	}
 	slices.SortStableFunc(groups, func(a, b Group) int {
-		return cmp.Or(cmp.Compare(b.Severity, a.Severity), cmp.Compare(len(b.Findings), len(a.Findings)), cmp.Compare(a.Rule, b.Rule))
+		return cmp.Or(cmp.Compare(b.Severity, a.Severity), cmp.Compare(b.Count, a.Count), cmp.Compare(a.Rule, b.Rule))
 	})
 	return groups
 }

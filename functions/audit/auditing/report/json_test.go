@@ -3,6 +3,7 @@ package report_test
 import (
 	"bytes"
 	"encoding/json"
+	"reflect"
 	"strings"
 	"testing"
 	"unicode"
@@ -51,6 +52,35 @@ func value(t *testing.T, document []byte) (v any) {
 	return v
 }
 
+// The writer names the fields one by one; none may be forgotten.
+func TestEncodeWritesEveryField(t *testing.T) {
+	full := reporttest.Sample()
+	full.DryRun = true
+	for i := range reflect.TypeFor[report.Report]().NumField() {
+		if reflect.ValueOf(*full).Field(i).IsZero() {
+			t.Errorf("the sample lacks %s", reflect.TypeFor[report.Report]().Field(i).Name)
+		}
+	}
+	plain, err := json.Marshal(full)
+	if err != nil {
+		t.Fatal(err)
+	}
+	got := value(t, encode(t, full))
+	for name, want := range value(t, plain).(map[string]any) {
+		if _, ok := got.(map[string]any)[name]; !ok {
+			t.Errorf("%s is missing, which is %v", name, want)
+		}
+	}
+}
+
+// An element is a line, so that a report is read with grep, too.
+func TestAFindingIsALine(t *testing.T) {
+	r := reporttest.Large(1000)
+	if n := bytes.Count(encode(t, r), []byte("\n{\"id\":\"pat-unused-")); n != len(r.Findings)+1 { // and one that is resolved
+		t.Errorf("%d lines, want %d", n, len(r.Findings)+1)
+	}
+}
+
 func schema(t *testing.T) *jsonschema.Schema {
 	t.Helper()
 	document, err := jsonschema.UnmarshalJSON(bytes.NewReader(report.Schema))
@@ -82,7 +112,7 @@ func TestSchemaDescribesEveryReport(t *testing.T) {
 	for name, document := range map[string]string{
 		"another field":  strings.Replace(string(encode(t, reporttest.Sample())), `"version"`, `"verdict": 1, "version"`, 1),
 		"severity":       strings.Replace(string(encode(t, reporttest.Sample())), `"critical",`, `"grave",`, 1),
-		"missing status": strings.Replace(string(encode(t, reporttest.Sample())), `"status": "new"`, `"hidden_by": []`, 1),
+		"missing status": strings.Replace(string(encode(t, reporttest.Sample())), `"status":"new"`, `"hidden_by":[]`, 1),
 	} {
 		instance, err := jsonschema.UnmarshalJSON(strings.NewReader(document))
 		if err != nil {
@@ -97,13 +127,18 @@ func TestSchemaDescribesEveryReport(t *testing.T) {
 func TestDecodeRefuses(t *testing.T) {
 	good := string(encode(t, reporttest.Sample()))
 	for name, test := range map[string]struct{ document, want string }{
-		"nothing":         {"", "must be JSON"},
-		"cut short":       {good[:len(good)/2], "must be JSON"},
-		"HTML":            {"<html>", "must be JSON"},
-		"no version":      {"{}", `version ""`},
+		"nothing":         {"", "must be a JSON object"},
+		"a list":          {"[]", "must be a JSON object"},
+		"cut short":       {good[:strings.Index(good, `"resolved":`)-50], "report: findings: unexpected EOF"},
+		"cut at the end":  {strings.TrimRight(good, "}\n"), "EOF"},
+		"HTML":            {"<html>", "must be a JSON object"},
+		"no version":      {"{}", "version is missing"},
+		"findings object": {`{"version":"` + report.Version + `","findings":{}}`, "findings: it must be a list"},
+		"a field twice":   {`{"version":"` + report.Version + `","id":"a","id":"b"}`, "id is there twice"},
 		"next version":    {strings.Replace(good, "audit/1", "audit/2", 1), "audit/2"},
 		"unknown field":   {strings.Replace(good, `"trend"`, `"trends"`, 1), `unknown field "trends"`},
-		"something after": {good + "{}", "must be JSON"},
+		"something after": {good + "{}", "something after its end"},
+		"unknown inside":  {strings.Replace(good, `"owner"`, `"owners"`, 1), `unknown field "owners"`},
 		"bad severity":    {strings.Replace(good, `"critical",`, `"grave",`, 1), "grave"},
 		"no id":           {`{"version":"` + report.Version + `"}`, "id is missing"},
 		"no time":         {`{"version":"` + report.Version + `"}`, "taken_at is missing"},

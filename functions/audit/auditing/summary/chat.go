@@ -104,8 +104,8 @@ func describe(r *report.Report, w Where) string {
 	left := len(r.Findings)
 	for _, g := range r.Groups() {
 		var entry strings.Builder
-		fmt.Fprintf(&entry, "*%s* %s: %d\n", g.Severity, code(g.Title), len(g.Findings))
-		for _, f := range g.Findings[:min(len(g.Findings), examples)] {
+		fmt.Fprintf(&entry, "*%s* %s: %d\n", g.Severity, code(g.Title), g.Count)
+		for _, f := range g.Examples {
 			fmt.Fprintf(&entry, "• %s %s", report.Word(f.Subject.Kind), code(name(f.Subject)))
 			if f.Owner != "" {
 				fmt.Fprintf(&entry, ", owner %s", code(f.Owner))
@@ -118,7 +118,7 @@ func describe(r *report.Report, w Where) string {
 			break
 		}
 		b.WriteString(entry.String())
-		left -= len(g.Findings)
+		left -= g.Count
 	}
 	b.WriteString(tail.String())
 	return b.String()
@@ -131,7 +131,7 @@ func steps(r *report.Report) []string {
 		if len(out) == maxSteps {
 			break
 		}
-		if s := escape.Code(g.Findings[0].Remedy); len([]rune(s)) <= maxStep {
+		if s := escape.Code(g.Examples[0].Remedy); len([]rune(s)) <= maxStep {
 			out = append(out, s)
 		}
 	}

@@ -10,8 +10,6 @@ import (
 )
 
 const (
-	// examples are how many findings of a rule a summary spells out.
-	examples = 3
 	// lines are how many entries its other lists have.
 	lines = 10
 	// maxName and maxRemedy are in characters. A longer remedy is left to the
@@ -48,7 +46,7 @@ func Text(r *report.Report, w Where, most int) string {
 			break
 		}
 		b.WriteString(entry)
-		left -= len(g.Findings)
+		left -= g.Count
 	}
 	b.WriteString(tail)
 	text := b.String()
@@ -61,16 +59,15 @@ func Text(r *report.Report, w Where, most int) string {
 func group(n int, g report.Group) string {
 	var b strings.Builder
 	fmt.Fprintf(&b, "\n%d. [%s] %s (%s)\n", n, g.Severity, escape.Mail(escape.Clip(g.Title, maxName)), escape.Mail(escape.Clip(g.Rule, maxName)))
-	for i, f := range g.Findings {
-		if i == examples {
-			fmt.Fprintf(&b, "   … and %d more with the same fault, in the report\n", len(g.Findings)-i)
-			break
-		}
+	for _, f := range g.Examples {
 		fmt.Fprintf(&b, "   %s\n", subject(f))
 		for _, e := range f.Evidence[:min(len(f.Evidence), 4)] {
 			fmt.Fprintf(&b, "     %s: %s\n", escape.Mail(escape.Clip(e.Name, maxName)), escape.Mail(escape.Clip(e.Value, maxName)))
 		}
 		fmt.Fprintf(&b, "     do: %s\n", remedy(f.Remedy))
+	}
+	if n := g.Count - len(g.Examples); n > 0 {
+		fmt.Fprintf(&b, "   … and %d more with the same fault, in the report\n", n)
 	}
 	return b.String()
 }
