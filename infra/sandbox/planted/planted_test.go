@@ -4,7 +4,6 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
-	"io"
 	"log/slog"
 	"maps"
 	"slices"
@@ -111,7 +110,7 @@ func open(t *testing.T) *company {
 	client := &databricks.Client{Allowed: hosts, Identity: rotator.Identity(
 		config.Rotate{ClientID: clouds.Rotator.ApplicationID, Audience: clouds.Databricks.AccountID()}, store, sts.NewFromConfig(cfg))}
 	account := databricks.Host{URL: clouds.Databricks.AccountHost(), AccountID: clouds.Databricks.AccountID()}
-	log := slog.New(slog.NewTextHandler(io.Discard, nil))
+	log := slog.New(slog.DiscardHandler)
 	c.Auditor = &auditing.Auditor{
 		Policy:    func(context.Context) (policy.Policy, error) { return policy.Parse(c.Estate.Policy) },
 		Collector: &collect.Collector{Databricks: client, Store: store, Account: account, Try: true, Log: log, Now: clouds.Clock.Now},

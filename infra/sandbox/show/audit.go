@@ -61,10 +61,10 @@ func (s *Show) playAudit(ctx context.Context) error {
 
 func (c *company) plant(ctx context.Context) error {
 	c.Databricks.StatementPolls(0)
-	research := c.Databricks.AddWorkspace("research")
+	research := c.Databricks.AddWorkspace("research") //nolint:contextcheck // the simulator listens until it is closed
 	c.Databricks.Assign(c.Rotator.ID, research, true)
 	var err error
-	c.estate, err = planted.Plant(planted.Clouds{
+	c.estate, err = planted.Plant(planted.Clouds{ //nolint:contextcheck // what it calls is in this process
 		Databricks: c.Databricks, AWS: c.AWS, Secrets: c.SecretsManager(operatorRole), Rotator: c.Rotator, Now: c.Clock.Now,
 		Workspaces: []*databrickstest.Workspace{c.Analytics, c.Production, research},
 	})

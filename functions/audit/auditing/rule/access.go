@@ -107,7 +107,7 @@ func accessChecks() []check {
 			Why:    "Scopes limit what a credential may call; this limits what the calls reach. A thief gets both.",
 			Remedy: "Take <over> on <kind> <name> from <identity>, or add it to the role.",
 		}, func(e *Estate, p *inventory.Principal, has []held, match func(int64, *match)) {
-			role, ok := e.Policy.RoleOf(p.ClientID)
+			role, ok := e.roleOf(p.ClientID)
 			if !ok {
 				return
 			}
@@ -135,7 +135,7 @@ func accessChecks() []check {
 			Remedy:  "Take <over> from <client> in the workspace <workspace>, or add it to the role.",
 			Command: `DATABRICKS_HOST=<host> databricks service-principals patch <local> --json '{"schemas":["urn:ietf:params:scim:api:messages:2.0:PatchOp"],"Operations":<operations>}'`,
 		}, func(e *Estate, p *inventory.Principal, _ []held, match func(int64, *match)) {
-			role, ok := e.Policy.RoleOf(p.ClientID)
+			role, ok := e.roleOf(p.ClientID)
 			if !ok {
 				return
 			}
@@ -162,7 +162,7 @@ func accessChecks() []check {
 			Why:    "It has whatever the group is given, now and later, on objects that nobody listed here.",
 			Remedy: "Take <client> out of <over>, or add the group to the role.",
 		}, func(e *Estate, p *inventory.Principal, _ []held, match func(int64, *match)) {
-			role, ok := e.Policy.RoleOf(p.ClientID)
+			role, ok := e.roleOf(p.ClientID)
 			if !ok {
 				return
 			}
@@ -230,7 +230,7 @@ func accessChecks() []check {
 			if all {
 				return
 			}
-			role, _ := e.Policy.RoleOf(p.ClientID)
+			role, _ := e.roleOf(p.ClientID)
 			nowhere := e.gapless && len(e.Workspaces) > 0 && len(p.Assignments) == 0
 			for _, s := range scopes {
 				if nowhere && slices.Contains(workspaceScopes, s) {
@@ -320,6 +320,10 @@ func (e *Estate) listedAbove(o *inventory.Object) bool {
 	})
 }
 
+// maxSpeltOut is how many entries of an access list a command spells out. A
+// longer one nobody checks before pasting it.
+const maxSpeltOut = 25
+
 // takeBack is the command that takes an entry, or the privileges beyond a
 // role, out of an access list. It gives the match the values that it needs.
 func (e *Estate) takeBack(h held, privileges []string, m *match) string {
@@ -329,7 +333,7 @@ func (e *Estate) takeBack(h held, privileges []string, m *match) string {
 		m.with("changes", changes)
 		return `DATABRICKS_HOST=<host> databricks grants update <kind> <name> --json '{"changes":<changes>}'`
 	}
-	if h.grant.Inherited {
+	if h.grant.Inherited || len(h.object.Grants) > maxSpeltOut {
 		return ""
 	}
 	// The API replaces the list as a whole, so what stays is spelt out.

@@ -34,6 +34,7 @@ type Estate struct {
 	workspaces  map[int64]*inventory.Workspace
 	managed     map[string][]*inventory.Managed // by application id
 	tokens      map[string][]*inventory.Token   // of principals, by application id
+	listed      map[string]policy.Principal     // in the policy, by application id
 	objects     map[string][]*inventory.Object  // by kind and name
 	current     map[string]bool                 // OAuth secret ids
 	predecessor map[string]bool
@@ -45,6 +46,7 @@ type Estate struct {
 func NewEstate(inv *inventory.Inventory, p policy.Policy, place Place) *Estate {
 	e := &Estate{
 		Inventory: inv, Policy: p, Place: place, now: inv.TakenAt,
+		listed:     make(map[string]policy.Principal, len(p.Principals)),
 		principals: make(map[string]*inventory.Principal, len(inv.Principals)),
 		people:     make(map[string]*inventory.Person, len(inv.People)),
 		workspaces: make(map[int64]*inventory.Workspace, len(inv.Workspaces)),
@@ -53,6 +55,9 @@ func NewEstate(inv *inventory.Inventory, p policy.Policy, place Place) *Estate {
 		objects:    map[string][]*inventory.Object{},
 		current:    map[string]bool{}, predecessor: map[string]bool{}, recorded: map[string]bool{},
 		gapless: len(inv.Gaps) == 0,
+	}
+	for _, q := range p.Principals {
+		e.listed[q.ClientID] = q
 	}
 	for i := range inv.Principals {
 		e.principals[inv.Principals[i].ClientID] = &inv.Principals[i]
@@ -173,10 +178,26 @@ func (e *Estate) workspaceName(id int64) string {
 
 func (e *Estate) live(expires time.Time) bool { return expires.IsZero() || expires.After(e.now) }
 
+// inPolicy is what the policy says of a service principal. The policy's own
+// look-up is for one principal; here there may be thousands.
+func (e *Estate) inPolicy(clientID string) (policy.Principal, bool) {
+	p, ok := e.listed[clientID]
+	return p, ok
+}
+
+func (e *Estate) roleOf(clientID string) (policy.Role, bool) {
+	p, ok := e.listed[clientID]
+	if !ok || p.Role == "" {
+		return policy.Role{}, false
+	}
+	role, ok := e.Policy.Roles[p.Role]
+	return role, ok
+}
+
 // Owner is who answers for a service principal: the policy says, or whoever
 // may make credentials for it.
 func (e *Estate) Owner(clientID string) string {
-	if p, ok := e.Policy.Principal(clientID); ok && p.Owner != "" {
+	if p, ok := e.inPolicy(clientID); ok && p.Owner != "" {
 		return p.Owner
 	}
 	if p, ok := e.principals[clientID]; ok && len(p.Managers) > 0 {

@@ -209,7 +209,7 @@ func secretChecks() []check {
 			Why:    "Whoever has the secret can do whatever the principal can, through every API.",
 			Remedy: "Issue an OAuth secret with the scopes of its role (<scopes>) for <client> and put it into its place. A rotation keeps the scopes that it finds, so it stays narrow from then on.",
 		}, func(e *Estate, p *inventory.Principal, s *inventory.OAuthSecret) *match {
-			role, ok := e.Policy.RoleOf(p.ClientID)
+			role, ok := e.roleOf(p.ClientID)
 			if !ok || len(role.Scopes) == 0 || unrestricted(role.Scopes) || !unrestricted(s.Scopes) || e.replaced(s) {
 				return nil
 			}
@@ -221,7 +221,7 @@ func secretChecks() []check {
 			Why:    "The work does not need them. A thief may.",
 			Remedy: "Issue an OAuth secret without <over> for <client> and put it into its place; a rotation keeps the scopes that it finds. Or add the scopes to the role.",
 		}, func(e *Estate, p *inventory.Principal, s *inventory.OAuthSecret) *match {
-			role, ok := e.Policy.RoleOf(p.ClientID)
+			role, ok := e.roleOf(p.ClientID)
 			if !ok || len(role.Scopes) == 0 || unrestricted(s.Scopes) || e.replaced(s) {
 				return nil
 			}
@@ -237,7 +237,7 @@ func secretChecks() []check {
 			Why:    "With such a scope a thief can make credentials or change who may do what. Nobody has said that the work needs it.",
 			Remedy: "Give the principal <client> a role in the policy with the scopes that its work needs, and issue an OAuth secret with these.",
 		}, func(e *Estate, p *inventory.Principal, s *inventory.OAuthSecret) *match {
-			if role, ok := e.Policy.RoleOf(p.ClientID); ok && len(role.Scopes) > 0 || e.replaced(s) {
+			if role, ok := e.roleOf(p.ClientID); ok && len(role.Scopes) > 0 || e.replaced(s) {
 				return nil
 			}
 			scopes := s.Scopes

@@ -123,7 +123,7 @@ func principalChecks() []check {
 			Remedy:  "Create a federation policy for <client> with the AWS account's issuer and the role's ARN as subject, move the work over, then delete its OAuth secrets.",
 			Command: `DATABRICKS_HOST=<console> DATABRICKS_ACCOUNT_ID=<account> databricks account service-principal-federation-policy create <principal> --json '{"oidc_policy":{"issuer":"https://ISSUER.tokens.sts.global.api.aws","audiences":[<account>],"subject":"arn:aws:iam::AWS_ACCOUNT:role/ROLE"}}'`,
 		}, func(e *Estate, p *inventory.Principal, match func(int64, *match)) {
-			known, ok := e.Policy.Principal(p.ClientID)
+			known, ok := e.inPolicy(p.ClientID)
 			secrets := e.liveSecrets(p)
 			if !ok || !known.OnAWS || len(secrets) == 0 || !p.Active {
 				return
@@ -187,7 +187,7 @@ const (
 )
 
 func (e *Estate) mayAdmin(p *inventory.Principal) int {
-	role, _ := e.Policy.RoleOf(p.ClientID)
+	role, _ := e.roleOf(p.ClientID)
 	switch role.Admin {
 	case "account":
 		return adminAccount

@@ -76,7 +76,7 @@ func (e *Estate) tokenRole(t *inventory.Token) (scopes []string, known bool) {
 	if !t.Automation {
 		return nil, false
 	}
-	role, ok := e.Policy.RoleOf(t.Owner)
+	role, ok := e.roleOf(t.Owner)
 	return role.Scopes, ok && len(role.Scopes) > 0
 }
 
