@@ -36,8 +36,15 @@ const (
 func (r *run) numbers(report *Report) []metric {
 	n := map[string]int{}
 	for _, o := range report.Outcomes {
-		if o.Block != nil && o.Block.Kind == Overdue {
-			n["overdue"]++
+		if o.Block != nil {
+			switch o.Block.Kind {
+			case Overdue:
+				n["overdue"]++
+			case Revoked, LockedOut:
+				n["held"]++ // a person has decided that
+			default:
+				n["blocked"]++
+			}
 		}
 		if o.dead {
 			n["dead"]++
@@ -50,7 +57,8 @@ func (r *run) numbers(report *Report) []metric {
 		{"Rotated", unitCount, float64(report.Counts[Rotated] + report.Counts[Issued])},
 		{"Retired", unitCount, float64(n["retired"])},
 		{"Failed", unitCount, float64(report.Counts[Failed])},
-		{"Blocked", unitCount, float64(report.Counts[Blocked] - n["overdue"])},
+		{"Blocked", unitCount, float64(n["blocked"])},
+		{"Held", unitCount, float64(n["held"])},
 		{"Overdue", unitCount, float64(n["overdue"])},
 		{"DeadCurrent", unitCount, float64(n["dead"])},
 		{"Withheld", unitCount, float64(n["withheld"])},
