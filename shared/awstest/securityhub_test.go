@@ -141,7 +141,7 @@ func TestSecurityHubDoesNotKnowOtherFields(t *testing.T) {
 	}
 	_, err = securityhub.NewFromConfig(f.config()).DescribeHub(t.Context(), &securityhub.DescribeHubInput{})
 	wantCode(t, "DescribeHub", err, "ResourceNotFoundException")
-	if got := f.Server.Unknown(); len(got) != 2 {
+	if got := f.Unknown(); len(got) != 2 {
 		t.Errorf("unknown %q", got)
 	}
 	f.Server = newFleet(t).Server // what was not understood was wanted

@@ -15,7 +15,7 @@ import (
 
 func header(r *report.Report, title string) g.Node {
 	notice := func(children ...g.Node) g.Node { return h.P(h.Class("notice"), g.Group(children)) }
-	compared := g.Node(g.Text(" There is no earlier audit to compare with."))
+	compared := g.Text(" There is no earlier audit to compare with.")
 	if r.Previous != "" {
 		compared = g.Group{g.Text(" Compared with "), code(r.Previous), g.Text(".")}
 	}

@@ -115,7 +115,9 @@ func TestTextStaysWithinItsBound(t *testing.T) {
 			listed := strings.Count(text, "     do: ")
 			var left int
 			if m := regexp.MustCompile(`\n(\d+) findings? more, in the report`).FindStringSubmatch(text); m != nil {
-				fmt.Sscan(m[1], &left)
+				if _, err := fmt.Sscan(m[1], &left); err != nil {
+					t.Fatal(err)
+				}
 			}
 			if most >= 8<<10 && listed+left != findings {
 				t.Errorf("%d findings, %d bytes: %d listed and %d said to be left", findings, most, listed, left)
