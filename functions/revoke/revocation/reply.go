@@ -226,7 +226,7 @@ func (r *Reply) Text() string {
 	if r.RequestedBy != "" {
 		line("requested by: %s", r.RequestedBy)
 	}
-	line("from %s to %s UTC (%.1f s)", stamp(r.StartedAt), clock(r.FinishedAt), r.FinishedAt.Sub(r.StartedAt).Seconds())
+	line("began: %s UTC, and took %.2f s", r.StartedAt.UTC().Format("2006-01-02 15:04:05.000"), r.FinishedAt.Sub(r.StartedAt).Seconds())
 	section("Failed", r.Failures)
 	var before, steps, proofs, alive []string
 	for _, c := range r.Before {

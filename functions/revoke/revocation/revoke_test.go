@@ -86,6 +86,9 @@ func TestRevokeAndRelease(t *testing.T) {
 				}
 				for range 3 {
 					w.sweep(says)
+					if _, err := w.engine.Sweep(w.t.Context(), false, false); err == nil || !strings.Contains(err.Error(), says) {
+						t.Errorf("an ordinary sweep says %v", err)
+					}
 					if _, err := w.engine.Rotate(w.t.Context(), "direct", rotation.RotateRequest{Secrets: []string{m.Name}, Force: true}); err == nil || !strings.Contains(err.Error(), says) {
 						t.Errorf("a rotation that is asked for says %v", err)
 					}

@@ -142,7 +142,7 @@ func (s *Show) newReaders(ctx context.Context, pause, cache time.Duration) *cons
 // Play plays the acts. The error is of the stage; what the product got wrong
 // is in the result.
 func (s *Show) Play(ctx context.Context) (Result, error) {
-	acts := []func(context.Context) error{s.playInterruption, s.playSweep, s.playPatience, s.playProtocol, s.playRetirement, s.playQuiet, s.playReconcile, s.playRepair, s.playAudit}
+	acts := []func(context.Context) error{s.playInterruption, s.playSweep, s.playPatience, s.playProtocol, s.playRetirement, s.playQuiet, s.playReconcile, s.playRepair, s.playAudit, s.playLeak}
 	if s.config.Quick {
 		acts = acts[:2]
 	}
