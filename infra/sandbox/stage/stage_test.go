@@ -413,8 +413,8 @@ func TestAuditByLeastPrivilege(t *testing.T) {
 	}
 	s.AWS.SetAuthorizer(nil)
 	// What the sandbox has none of: CloudWatch's log, roles to assume, keys,
-	// Security Hub. The emulator lists a bucket to nobody.
-	for _, action := range []string{"sts:AssumeRole", "logs:CreateLogStream", "logs:PutLogEvents", "kms:Decrypt", "securityhub:BatchImportFindings", "s3:ListBucket"} {
+	// traces, a queue of failed invocations, Security Hub. The emulator lists a bucket to nobody.
+	for _, action := range []string{"sts:AssumeRole", "logs:CreateLogStream", "logs:PutLogEvents", "kms:Decrypt", "kms:GenerateDataKey", "xray:PutTelemetryRecords", "xray:PutTraceSegments", "sqs:SendMessage", "securityhub:BatchImportFindings", "s3:ListBucket"} {
 		delete(granted, action)
 	}
 	for action, used := range granted {
