@@ -1,4 +1,4 @@
-// Command sabotage breaks the rotation on purpose, one line at a time, and
+// Command sabotage breaks the product on purpose, one line at a time, and
 // checks that the tests notice. It changes no file: each broken version is
 // handed to the compiler as an overlay.
 //
@@ -28,8 +28,9 @@ type sabotage struct {
 }
 
 const (
-	engine = "./functions/rotate/rotation"
-	client = "./shared/databricks"
+	engine  = "./functions/rotate/rotation"
+	client  = "./shared/databricks"
+	pruning = "./functions/audit/auditing/prune"
 )
 
 var sabotages = []sabotage{
@@ -81,6 +82,34 @@ var sabotages = []sabotage{
 		"	return time.Now()\n",
 		"	return startedAt()\n",
 		engine, "TestSweepRotatesAndRetires",
+	},
+	{
+		"prune without a last look",
+		"functions/audit/auditing/prune/carryout.go",
+		"	case keep != \"\":\n",
+		"	case keep == \"never\":\n",
+		pruning, "TestLooksAgain",
+	},
+	{
+		"prune over the budget",
+		"functions/audit/auditing/prune/make.go",
+		"	if budget.Allows(due, m.plan.LookedAt) {\n",
+		"	if budget.Allows(0, m.plan.LookedAt) {\n",
+		pruning, "TestBudget",
+	},
+	{
+		"prune what a managed secret names",
+		"functions/audit/auditing/prune/make.go",
+		"|| protected[s.ID] ||",
+		"||",
+		pruning, "TestEnforceTwice",
+	},
+	{
+		"prune without the trail",
+		"functions/audit/auditing/prune/carryout.go",
+		"	if err := r.Trail.Record(ctx, entry); err != nil {\n",
+		"	if err := error(nil); err != nil {\n",
+		pruning, "TestNoTrailNoChange",
 	},
 }
 

@@ -120,7 +120,9 @@ func (a *Auditor) Audit(ctx context.Context, request Request) (*Answer, error) {
 	}
 
 	estate := rule.NewEstate(inv, p, a.Place)
-	found := slices.Concat(rule.Judge(estate), seen.Findings(*inv, p))
+	found, stumbled := rule.Judge(estate)
+	inv.Gaps = append(inv.Gaps, stumbled...)
+	found = append(found, seen.Findings(*inv, p)...)
 	plan := prune.Make(inv, p, past.Notices())
 
 	r := &report.Report{
@@ -239,6 +241,8 @@ func (a *Auditor) gaps(inv *inventory.Inventory, seen usage.Observation, forgott
 			one.Part, one.Workspace = report.PartWorkspace, id
 		} else if strings.HasPrefix(g.Where, "AWS") {
 			one.Part = report.PartAWS
+		} else if g.Where == "the audit" {
+			one.Part = report.PartAudit
 		}
 		gaps = append(gaps, one)
 	}

@@ -44,7 +44,7 @@ func BenchmarkLarge(b *testing.B) {
 	b.ReportAllocs()
 	for b.Loop() {
 		e := rule.NewEstate(inv, p, rule.Place{})
-		found := rule.Judge(e)
+		found, _ := rule.Judge(e)
 		reaches, _ := blast.Rank(inv, e.Owner, 1000)
 		plan := prune.Make(inv, p, nil)
 		_ = len(found) + len(reaches) + len(plan.Items)

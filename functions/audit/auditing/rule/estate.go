@@ -2,6 +2,7 @@ package rule
 
 import (
 	"cmp"
+	"fmt"
 	"slices"
 	"strings"
 	"time"
@@ -93,16 +94,39 @@ func NewEstate(inv *inventory.Inventory, p policy.Policy, place Place) *Estate {
 	return e
 }
 
-// Judge finds every fault, the worst first.
-func Judge(e *Estate) []finding.Finding {
-	var all []finding.Finding
-	for _, c := range checks() {
-		c.find(e, c.Rule, func(f finding.Finding) { all = append(all, f) })
+// Judge finds every fault, the worst first. A rule that stumbles over what it
+// sees is a gap, and stops none of the others.
+func Judge(e *Estate) ([]finding.Finding, []inventory.Gap) {
+	return judge(e, checks())
+}
+
+func judge(e *Estate, checks []check) ([]finding.Finding, []inventory.Gap) {
+	var (
+		all  []finding.Finding
+		gaps []inventory.Gap
+	)
+	for _, c := range checks {
+		found, err := c.run(e)
+		all = append(all, found...)
+		if err != nil {
+			gaps = append(gaps, inventory.Gap{Where: "the audit", What: "rule " + c.ID, Why: err.Error()})
+		}
 	}
 	slices.SortFunc(all, func(a, b finding.Finding) int {
 		return cmp.Or(cmp.Compare(b.Severity, a.Severity), cmp.Compare(a.Rule, b.Rule), cmp.Compare(a.ID, b.ID))
 	})
-	return all
+	return all, gaps
+}
+
+// run returns what was found until the rule stumbled, if it did.
+func (c check) run(e *Estate) (found []finding.Finding, err error) {
+	defer func() {
+		if fault := recover(); fault != nil {
+			err = fmt.Errorf("it stumbled: %.200v", fault)
+		}
+	}()
+	c.find(e, c.Rule, func(f finding.Finding) { found = append(found, f) })
+	return found, nil
 }
 
 // Rules are the rules of this package, in the order of the reference.

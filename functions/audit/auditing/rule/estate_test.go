@@ -332,7 +332,11 @@ func TestRules(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			w := healthy()
 			c.spoil(w)
-			compare(t, rule.Judge(rule.NewEstate(w.Inventory, w.policy, place)), c.want)
+			found, gaps := rule.Judge(rule.NewEstate(w.Inventory, w.policy, place))
+			compare(t, found, c.want)
+			if len(gaps) > 0 {
+				t.Errorf("rules stumbled: %v", gaps)
+			}
 		})
 	}
 }
@@ -357,5 +361,19 @@ func TestEveryRuleHasACase(t *testing.T) {
 		if r.Title == "" || r.What == "" || r.Why == "" || r.Remedy == "" || r.Practice == "" || r.Severity < finding.Info || r.Severity > finding.Critical {
 			t.Errorf("rule %s leaves something out", r.ID)
 		}
+	}
+}
+
+// Invariant 10: one rule that stumbles stops none of the others, and what it
+// could not look at is said.
+func TestRuleStumbles(t *testing.T) {
+	w := healthy()
+	w.token().ExpiresAt = time.Time{}
+	found, gaps := rule.JudgeStumbling(rule.NewEstate(w.Inventory, w.policy, place))
+	if len(found) != 2 || found[0].Rule != "pat-no-expiry" || found[1].Rule != "stumbling" {
+		t.Errorf("found %v", found)
+	}
+	if len(gaps) != 1 || gaps[0].What != "rule stumbling" || !strings.Contains(gaps[0].Why, "index out of range") {
+		t.Errorf("gaps %v", gaps)
 	}
 }

@@ -106,7 +106,7 @@ func principalChecks() []check {
 		}),
 		eachPrincipal(Rule{
 			ID: "principal-unmanaged", Title: "Service principal whose OAuth secrets nobody rotates", Severity: finding.Low, Practice: Rotate,
-			What:   "A service principal has OAuth secrets, and no managed secret in Secrets Manager is for it.",
+			What:   "A service principal has OAuth secrets, and no managed secret in Secrets Manager, in this AWS account and region, is for it.",
 			Why:    "Its secrets age until somebody remembers them, or until they expire.",
 			Remedy: "Register <client>, and have its work read the managed secret.", Command: register,
 		}, func(e *Estate, p *inventory.Principal, match func(int64, *match)) {

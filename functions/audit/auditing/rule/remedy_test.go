@@ -22,7 +22,8 @@ func TestRemedies(t *testing.T) {
 	for _, c := range cases() {
 		w := healthy()
 		c.spoil(w)
-		for _, f := range rule.Judge(rule.NewEstate(w.Inventory, w.policy, place)) {
+		found, _ := rule.Judge(rule.NewEstate(w.Inventory, w.policy, place))
+		for _, f := range found {
 			if old, ok := lines[f.Rule]; !ok || f.Remedy < old {
 				lines[f.Rule] = f.Remedy
 			}
