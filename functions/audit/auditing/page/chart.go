@@ -139,7 +139,11 @@ func bars(palette charts.ColorPalette, height int, horizontal bool, labels, name
 		opt.Padding = charts.NewBoxEqual(8)
 		opt.CategoryAxis.Labels = labels
 		opt.CategoryAxis.LabelFontStyle = charts.NewFontStyleWithSize(fontSize)
-		opt.ValueAxis = []charts.ValueAxisOption{{LabelFontStyle: charts.NewFontStyleWithSize(fontSize), Min: charts.Ptr(0.0)}}
+		value := charts.ValueAxisOption{LabelFontStyle: charts.NewFontStyleWithSize(fontSize), Min: charts.Ptr(0.0)}
+		if horizontal {
+			value.LabelCount = 5 // beside each other, more would touch
+		}
+		opt.ValueAxis = []charts.ValueAxisOption{value}
 		opt.ValueFormatter = whole
 		opt.Legend = legend(names)
 		return p.BarChart(opt)

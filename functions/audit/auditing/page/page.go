@@ -14,7 +14,7 @@ import (
 	_ "embed"
 	"encoding/base64"
 	"fmt"
-	"strings"
+	"regexp"
 	"time"
 
 	g "maragu.dev/gomponents"
@@ -46,6 +46,8 @@ const (
 	// longest that is there to be copied.
 	maxText    = 300
 	maxCommand = 4000
+	// maxBrief is the longest remedy among the first things to do, in bytes.
+	maxBrief = 400
 )
 
 // Render writes the page. Findings must be sorted.
@@ -112,11 +114,14 @@ func remedy(s string) g.Node {
 	if s = escape.Line(s); len(s) > maxCommand {
 		return quiet("The remedy is too long for this page; it is in the JSON of this audit.")
 	}
-	if strings.HasPrefix(s, "databricks ") || strings.HasPrefix(s, "aws ") {
+	if command.MatchString(s) {
 		return h.Code(h.Class("command"), g.Text(s))
 	}
 	return g.El("bdi", g.Text(s))
 }
+
+// command is how a command begins, after what it takes from the environment.
+var command = regexp.MustCompile(`^([A-Z][A-Z0-9_]*=\S+ )*(databricks|aws) `)
 
 func name(s finding.Subject) string {
 	if s.Name != "" {

@@ -67,10 +67,18 @@ func todo(r *report.Report) g.Node {
 		items = append(items, h.Li(
 			severity(group.Severity), g.Text(" "), text(group.Title),
 			g.Text(": "+plural(group.Count, "finding", "findings")+" "), quietly(g.Text("("), code(group.Rule), g.Text(")")), br(),
-			what(f.Subject), g.If(f.Owner != "", g.Group{g.Text(", owner "), text(f.Owner)}), br(), remedy(f.Remedy),
+			what(f.Subject), g.If(f.Owner != "", g.Group{g.Text(", owner "), text(f.Owner)}), br(), brief(f.Remedy),
 		))
 	}
 	return section("first-title", "What to do first", h.Div(h.Class("card"), h.Ol(h.Class("first"), g.Group(items))))
+}
+
+// brief is a remedy among others, or says where it is.
+func brief(s string) g.Node {
+	if len(s) > maxBrief {
+		return h.A(h.Href("#findings-title"), g.Text("The remedy is among the findings."))
+	}
+	return remedy(s)
 }
 
 func estate(r *report.Report, pictures []chart) g.Node {
@@ -166,6 +174,9 @@ func filter(r *report.Report) g.Node {
 func row(columns []column, f report.Finding) g.Node {
 	var evidence []g.Node
 	for _, e := range f.Evidence {
+		if e.Value == "" {
+			continue
+		}
 		evidence = append(evidence, h.Dt(text(e.Name)), h.Dd(text(e.Value)))
 	}
 	s := f.Subject
@@ -194,7 +205,7 @@ func resolved(r *report.Report) g.Node {
 	if len(just) == 0 {
 		return nil
 	}
-	columns := []column{{"Severity", ""}, {"What", ""}, {"Subject", ""}, {"First seen", ""}}
+	columns := []column{{"Severity", ""}, {"What", ""}, {"Subject", ""}, {"First seen", "since"}}
 	var rows []g.Node
 	for _, f := range just[:min(len(just), maxResolved)] {
 		rows = append(rows, h.Tr(h.Role("row"),

@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"maps"
+	"strings"
 	"testing"
 
 	"databricks-credential-rotation/functions/audit/auditing/publish"
@@ -40,7 +41,7 @@ func TestMessageFitsHoweverMuchWasFound(t *testing.T) {
 		w.Bucket, w.Hub, w.Topic.Format = nil, nil, format
 		large := reporttest.Large(3000)
 		for i := range large.Findings {
-			large.Findings[i].Rule = fmt.Sprint("rule-", i)
+			large.Findings[i].Rule = fmt.Sprint("rule-", strings.Repeat("x", 80), i)
 		}
 		if err := w.Deliver(t.Context(), large).Err(); err != nil {
 			t.Fatal(err)

@@ -15,30 +15,41 @@ const (
 	// maxName and maxRemedy are in characters. A longer remedy is left to the
 	// report: a command must not be cut.
 	maxName   = 120
-	maxRemedy = 600
+	maxRemedy = 1500
+	// detailed is how many rules a mail spells out with examples; of the
+	// others it has a line each.
+	detailed = 10
 )
 
 // Text is the audit for a mail, at most so many bytes long. What does not fit
 // is left out from the end of the list of findings, and counted.
 func Text(r *report.Report, w Where, most int) string {
 	tail := rest(r, w)
-	head := fmt.Sprintf("%s\nAudit of %s, %s.\n%s\n\n",
+	head := fmt.Sprintf("%s\nAudit of %s, %s.\n%s\n",
 		Subject(r), clock(r.TakenAt), escape.Mail(escape.Clip(r.Deployment, maxName)), changes(r))
 	if w.Missing != "" {
-		head += "THE FULL REPORT COULD NOT BE STORED\n" + escape.Mail(escape.Clip(w.Missing, 400)) + "\n\n"
+		head += "\nTHE FULL REPORT COULD NOT BE STORED\n   " + escape.Mail(escape.Clip(w.Missing, 400)) + "\n"
 	}
 	if r.DryRun {
-		head += "This was a dry run: nothing was changed.\n\n"
+		head += "\nThis was a dry run: nothing was changed.\n"
 	}
 	var b strings.Builder
 	b.WriteString(head)
 	groups := r.Groups()
 	if len(groups) > 0 {
-		b.WriteString("WHAT TO DO, THE WORST FIRST\n")
+		b.WriteString("\nWHAT TO DO, THE WORST FIRST\n")
 	}
 	left := len(r.Findings)
 	for i, g := range groups {
-		entry := group(i+1, g)
+		entry := ""
+		switch {
+		case i < detailed:
+			entry = group(i+1, g)
+		case i == detailed:
+			entry = "\nMORE, IN THE REPORT\n" + oneLine(g)
+		default:
+			entry = oneLine(g)
+		}
 		// The sentence on what is left out must fit as well.
 		const reserve = 200
 		if b.Len()+len(entry)+len(tail)+reserve > most {
@@ -56,12 +67,19 @@ func Text(r *report.Report, w Where, most int) string {
 	return text
 }
 
+func oneLine(g report.Group) string {
+	return fmt.Sprintf("   [%s] %s (%s): %d\n", g.Severity, escape.Mail(escape.Clip(g.Title, maxName)), escape.Mail(escape.Clip(g.Rule, maxName)), g.Count)
+}
+
 func group(n int, g report.Group) string {
 	var b strings.Builder
 	fmt.Fprintf(&b, "\n%d. [%s] %s (%s)\n", n, g.Severity, escape.Mail(escape.Clip(g.Title, maxName)), escape.Mail(escape.Clip(g.Rule, maxName)))
 	for _, f := range g.Examples {
 		fmt.Fprintf(&b, "   %s\n", subject(f))
 		for _, e := range f.Evidence[:min(len(f.Evidence), 4)] {
+			if e.Value == "" {
+				continue
+			}
 			fmt.Fprintf(&b, "     %s: %s\n", escape.Mail(escape.Clip(e.Name, maxName)), escape.Mail(escape.Clip(e.Value, maxName)))
 		}
 		fmt.Fprintf(&b, "     do: %s\n", remedy(f.Remedy))
