@@ -46,6 +46,20 @@ func (s *Server) AddFederationPolicy(principalID int64, policy FederationPolicy)
 	}
 }
 
+// FederationPolicies returns the policies of a service principal, in the order
+// of their creation.
+func (s *Server) FederationPolicies(principalID int64) []FederationPolicy {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	var all []FederationPolicy
+	if p := s.principals[principalID]; p != nil {
+		for f := range p.policies.all(false) {
+			all = append(all, *f)
+		}
+	}
+	return all
+}
+
 // AddAccountFederationPolicy adds a policy to the account. It is listed, but no
 // token is taken under it.
 func (s *Server) AddAccountFederationPolicy(policy FederationPolicy) {
