@@ -7,3 +7,6 @@ var (
 	IsOurs       = isOurs
 	SuccessorID  = successorID
 )
+
+// MaxReceives is for tests that hold it against the template.
+const MaxReceives = maxReceives
