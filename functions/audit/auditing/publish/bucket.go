@@ -131,7 +131,7 @@ func (b Bucket) keep(ctx context.Context, key, kind string, body []byte) error {
 	if err == nil {
 		return nil
 	}
-	if c := code(err); c == "PreconditionFailed" || c == "ConditionalRequestConflict" {
+	if taken(err) {
 		there, headErr := b.API.HeadObject(ctx, &s3.HeadObjectInput{Bucket: &b.Name, Key: &key, ExpectedBucketOwner: b.owner()})
 		if headErr == nil && there.Metadata["sha256"] == sum {
 			return nil
@@ -141,20 +141,54 @@ func (b Bucket) keep(ctx context.Context, key, kind string, body []byte) error {
 	return fmt.Errorf("storing s3://%s/%s: %w", b.Name, key, reduce(err))
 }
 
+// point makes the pointer point at an audit, unless it already points at a
+// later one: two audits may run at once, and the one that began first may end
+// last.
 func (b Bucket) point(ctx context.Context, p pointer) error {
 	body, err := json.MarshalIndent(p, "", " ")
 	if err != nil {
 		return fmt.Errorf("encode the pointer: %w", err)
 	}
-	key := b.Prefix + pointerKey
-	_, err = b.API.PutObject(ctx, &s3.PutObjectInput{
-		Bucket: &b.Name, Key: &key, Body: bytes.NewReader(append(body, '\n')), ContentType: aws.String("application/json"),
-		CacheControl: aws.String("no-store"), ExpectedBucketOwner: b.owner(),
-	})
+	body = append(body, '\n')
+	// Each round but the first follows another audit that was quicker.
+	for range 5 {
+		var there pointer
+		old, etag, getErr := b.get(ctx, b.Prefix+pointerKey)
+		if getErr == nil && json.Unmarshal(old, &there) == nil && there.Version == pointerVersion &&
+			(there.ID == p.ID || there.TakenAt.After(p.TakenAt)) {
+			return nil
+		}
+		if err = b.replace(ctx, body, etag, code(getErr) == noSuchKey); !taken(err) {
+			break
+		}
+	}
 	if err != nil {
-		return fmt.Errorf("the report is stored, and s3://%s/%s still points at the audit before, with which the next one compares: %w", b.Name, key, reduce(err))
+		return fmt.Errorf("the report is stored, and s3://%s/%s still points at the audit before, with which the next one compares: %w", b.Name, b.Prefix+pointerKey, reduce(err))
 	}
 	return nil
+}
+
+// replace writes the pointer if it is still what was read: the object with
+// that tag, or none. Where it could not be read, it is written in any case.
+func (b Bucket) replace(ctx context.Context, body []byte, etag string, none bool) error {
+	in := &s3.PutObjectInput{
+		Bucket: &b.Name, Key: aws.String(b.Prefix + pointerKey), Body: bytes.NewReader(body), ContentType: aws.String("application/json"),
+		CacheControl: aws.String("no-store"), ExpectedBucketOwner: b.owner(),
+	}
+	switch {
+	case none:
+		in.IfNoneMatch = aws.String("*")
+	case etag != "":
+		in.IfMatch = &etag
+	}
+	_, err := b.API.PutObject(ctx, in)
+	return err
+}
+
+// taken tells that a conditional write found something else.
+func taken(err error) bool {
+	c := code(err)
+	return c == "PreconditionFailed" || c == "ConditionalRequestConflict"
 }
 
 func (b Bucket) owner() *string {
@@ -184,8 +218,8 @@ const maxReport = 512 << 20
 // Last is the JSON of the last audit's report, nil if there was none. It
 // implements history.Source.
 func (b Bucket) Last(ctx context.Context) ([]byte, error) {
-	body, err := b.get(ctx, b.Prefix+pointerKey)
-	if code(err) == "NoSuchKey" {
+	body, _, err := b.get(ctx, b.Prefix+pointerKey)
+	if code(err) == noSuchKey {
 		return nil, nil
 	}
 	if err != nil {
@@ -203,7 +237,7 @@ func (b Bucket) Last(ctx context.Context) ([]byte, error) {
 	case !strings.HasPrefix(p.Report, b.Prefix):
 		return nil, fmt.Errorf("s3://%s/%s: it points outside of %q", b.Name, b.Prefix+pointerKey, b.Prefix)
 	}
-	document, err := b.get(ctx, p.Report)
+	document, _, err := b.get(ctx, p.Report)
 	if err != nil {
 		return nil, b.unread(p.Report, err)
 	}
@@ -221,18 +255,22 @@ func (b Bucket) unread(key string, err error) error {
 	return fmt.Errorf("reading s3://%s/%s: %w%s", b.Name, escape.Clip(key, 200), reduce(err), hint)
 }
 
-func (b Bucket) get(ctx context.Context, key string) ([]byte, error) {
+// noSuchKey is S3's word for an object that is not there.
+const noSuchKey = "NoSuchKey"
+
+// get reads an object, and tells its entity tag.
+func (b Bucket) get(ctx context.Context, key string) (body []byte, etag string, err error) {
 	out, err := b.API.GetObject(ctx, &s3.GetObjectInput{Bucket: &b.Name, Key: &key, ExpectedBucketOwner: b.owner()})
 	if err != nil {
-		return nil, err
+		return nil, "", err
 	}
 	defer func() { _ = out.Body.Close() }() // it was only read
-	body, err := io.ReadAll(io.LimitReader(out.Body, maxReport+1))
+	body, err = io.ReadAll(io.LimitReader(out.Body, maxReport+1))
 	if err != nil {
-		return nil, err
+		return nil, "", err
 	}
 	if len(body) > maxReport {
-		return nil, errors.New("it is too large to be a report")
+		return nil, "", errors.New("it is too large to be a report")
 	}
-	return body, nil
+	return body, aws.ToString(out.ETag), nil
 }

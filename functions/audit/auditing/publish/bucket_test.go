@@ -5,6 +5,7 @@ import (
 	"context"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/s3"
@@ -63,6 +64,73 @@ func TestLast(t *testing.T) {
 	past, gap := history.Load(t.Context(), w.Bucket)
 	if gap != nil || past.Report.ID != next.ID {
 		t.Errorf("past %+v, gap %+v", past.Report, gap)
+	}
+}
+
+// Two audits at once: the last is the one that looked last, whichever ends
+// last. Invariant 8.
+func TestThePointerDoesNotGoBack(t *testing.T) {
+	later := reporttest.Sample()
+	later.ID, later.TakenAt = "20261124T061500Z", later.TakenAt.Add(15*time.Minute)
+	latest := later.ID
+	check := func(t *testing.T, w *world) {
+		t.Helper()
+		if past, gap := history.Load(t.Context(), w.Bucket); gap != nil || past.Report.ID != latest {
+			t.Errorf("past %+v, gap %+v", past.Report, gap)
+		}
+	}
+	deliver := func(t *testing.T, w *world, r *report.Report) {
+		t.Helper()
+		w.Topic, w.Hub, w.Metrics = nil, nil, nil
+		if err := w.Deliver(t.Context(), r).Err(); err != nil {
+			t.Error(err)
+		}
+	}
+	t.Run("one after the other", func(t *testing.T) {
+		w := newWorld(t)
+		deliver(t, w, later)
+		deliver(t, w, reporttest.Sample())
+		check(t, w)
+	})
+	// The other audit's whole publication happens between this one's look at
+	// the pointer and its write.
+	for name, order := range map[string][]*report.Report{
+		"the later between": {reporttest.Sample(), later}, "the earlier between": {later, reporttest.Sample()},
+	} {
+		t.Run(name, func(t *testing.T) {
+			w := newWorld(t)
+			done := false
+			w.Faults().OnCall(nil, func(c faulttest.Call) {
+				if c.Op == "GetObject" && c.Target == bucket+"/"+pointer && !done {
+					done = true
+					deliver(t, w, order[1])
+				}
+			})
+			deliver(t, w, order[0])
+			w.Faults().OnCall(nil, nil)
+			check(t, w)
+		})
+	}
+}
+
+func TestAPointerWhoseReplyWasLostIsWritten(t *testing.T) {
+	for _, first := range []bool{true, false} {
+		w := newWorld(t)
+		w.Topic, w.Hub, w.Metrics = nil, nil, nil
+		if !first {
+			before := reporttest.Sample()
+			before.ID, before.TakenAt = "20261123T060000Z", before.TakenAt.AddDate(0, 0, -1)
+			if err := w.Deliver(t.Context(), before).Err(); err != nil {
+				t.Fatal(err)
+			}
+		}
+		w.Faults().Add(faulttest.Fault{Op: "PutObject", Target: bucket + "/" + pointer, Kind: faulttest.ReplyLost})
+		if err := w.Deliver(t.Context(), reporttest.Sample()).Err(); err != nil {
+			t.Error(err)
+		}
+		if past, gap := history.Load(t.Context(), w.Bucket); gap != nil || past.Report.ID != reporttest.Sample().ID {
+			t.Errorf("past %+v, gap %+v", past.Report, gap)
+		}
 	}
 }
 

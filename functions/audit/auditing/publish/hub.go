@@ -30,8 +30,6 @@ type Hub struct {
 	API SecurityHub
 	// Partition, Region and Account are where the function runs.
 	Partition, Region, Account string
-	// Least is the least severity that goes there, zero for all.
-	Least finding.Severity
 }
 
 // Security Hub takes 100 findings in a call, of 240 KiB each and 6 MiB
@@ -60,9 +58,6 @@ func (h Hub) publish(ctx context.Context, r *report.Report) (int, error) {
 	batch := make([]types.AwsSecurityFinding, 0, hubBatch)
 	// A batch at a time: there may be a hundred thousand findings.
 	add := func(f finding.Finding, status report.Status) {
-		if f.Severity < h.Least {
-			return
-		}
 		if batch = append(batch, h.finding(r, f, status)); len(batch) == hubBatch {
 			in.send(ctx, h.API, batch)
 			batch = batch[:0]

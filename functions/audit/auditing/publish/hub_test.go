@@ -121,17 +121,6 @@ func TestHubTakesTheWorstFindings(t *testing.T) {
 	}
 }
 
-func TestHubLeavesOutWhatIsNotSevereEnough(t *testing.T) {
-	w := onlyHub(t)
-	w.Hub.Least = finding.High
-	if err := w.Deliver(t.Context(), reporttest.Sample()).Err(); err != nil {
-		t.Fatal(err)
-	}
-	if n := len(w.SecurityFindings()); n != 4 { // three open, one resolved
-		t.Errorf("%d findings, want 4", n)
-	}
-}
-
 func TestHubNamesWhatWasRefused(t *testing.T) {
 	w := onlyHub(t)
 	r := reporttest.Sample()

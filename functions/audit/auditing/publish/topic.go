@@ -8,7 +8,6 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/sns"
 	"github.com/aws/aws-sdk-go-v2/service/sns/types"
 
-	"databricks-credential-rotation/functions/audit/auditing/escape"
 	"databricks-credential-rotation/functions/audit/auditing/report"
 	"databricks-credential-rotation/functions/audit/auditing/summary"
 )
@@ -29,18 +28,6 @@ const (
 	// everything else; in a mail it is unreadable.
 	Chat Format = "chat"
 )
-
-// ParseFormat reads a format's name; empty is [Text].
-func ParseFormat(s string) (Format, error) {
-	switch Format(s) {
-	case "", Text:
-		return Text, nil
-	case Chat:
-		return Chat, nil
-	default:
-		return "", fmt.Errorf("%q must be %s or %s", escape.Clip(s, 40), Text, Chat)
-	}
-}
 
 // Topic tells people. Its messages carry two attributes by which subscribers
 // can choose: severity, the worst of the open findings or none, and news,

@@ -61,14 +61,3 @@ func TestAttributesOfAQuietAudit(t *testing.T) {
 		t.Errorf("attributes %v, want %v", got, want)
 	}
 }
-
-func TestParseFormat(t *testing.T) {
-	for in, want := range map[string]publish.Format{"": publish.Text, "text": publish.Text, "chat": publish.Chat} {
-		if got, err := publish.ParseFormat(in); err != nil || got != want {
-			t.Errorf("%q is %q, %v", in, got, err)
-		}
-	}
-	if _, err := publish.ParseFormat("slack"); err == nil {
-		t.Error("slack is a format")
-	}
-}
