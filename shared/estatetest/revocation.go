@@ -53,6 +53,9 @@ func (e *Estate) Releasing(m *Managed) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	m.heldSince, m.revoking = time.Time{}, false
+	if current, ok := e.current(m); ok {
+		m.disturbed = !e.Databricks.Authenticates(current.ClientID, current.ClientSecret.Reveal())
+	}
 }
 
 // Held tells whether a revocation holds the managed secret.
@@ -84,6 +87,13 @@ func (e *Estate) revived(m *Managed) []Violation {
 		}
 	}
 	return found
+}
+
+// Undone finds what was issued under a hold, at a moment of rest.
+func (e *Estate) Undone(m *Managed) []Violation {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	return e.undone(m)
 }
 
 // undone finds what was issued under a hold. What a run had in hand as the

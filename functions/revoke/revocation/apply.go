@@ -16,7 +16,7 @@ import (
 
 // rounds bounds how often a revocation looks again and finds more to do: what
 // another run had in hand while it looked first.
-const rounds = 3
+const rounds = 4
 
 func errTrail(err error) error {
 	return fmt.Errorf("the trail cannot be written, so nothing is changed: %w", err)
@@ -69,7 +69,8 @@ func (i *invocation) revokeSecrets(ctx context.Context) error {
 	}
 	s.issued, s.gone, s.suspects = map[string]string{}, map[string]bool{}, map[string]bool{}
 	for _, l := range before {
-		s.suspects[l.ID] = l.kind.ours()
+		// What another run has just issued cannot be what leaked.
+		s.suspects[l.ID] = l.kind.ours() && (l.kind == kindCurrent || !s.mayBeInHand(l))
 	}
 	proofs := i.toProve(s)
 	for round := 1; ; round++ {
@@ -78,10 +79,14 @@ func (i *invocation) revokeSecrets(ctx context.Context) error {
 			i.fail("what is there now could not be looked at again: %v", err)
 			break
 		}
-		if !ok || round == rounds {
+		if !ok {
 			break
 		}
 		if steps, err = s.plan(); err != nil || len(steps) == 0 {
+			break
+		}
+		if round == rounds {
+			i.fail("other runs are at work on the same principal, and there is still something to do")
 			break
 		}
 	}
@@ -144,7 +149,9 @@ func sleep(ctx context.Context, d time.Duration) error {
 	}
 }
 
-// apply carries a plan out. It returns false if a step failed.
+// apply carries a plan out. It returns false if a step failed. When another
+// run has issued a credential at the same moment, it ends early: what else was
+// planned may rest on what is not so any more.
 func (i *invocation) apply(ctx context.Context, s *situation, steps []step) bool {
 	ok := true
 	stopped := ""
@@ -156,7 +163,7 @@ func (i *invocation) apply(ctx context.Context, s *situation, steps []step) bool
 			result.Outcome, result.Error = Skipped, stopped
 		case p.after != nil && unissued[p.after]:
 			result.Outcome = Skipped
-			result.Error = "there is no new credential, and without this one nothing would work; revoke or lockout deletes it all the same"
+			result.Error = "there is no new credential, and this one is, or may become, the one that works; revoke or lockout deletes it all the same"
 		default:
 			at := i.now()
 			got, err := i.do(ctx, s, p)
@@ -166,6 +173,9 @@ func (i *invocation) apply(ctx context.Context, s *situation, steps []step) bool
 			}
 		}
 		i.reply.Steps = append(i.reply.Steps, result)
+		if result.Outcome == Done && p.action == Issue && s.issued[p.m.secret.ARN] == "" {
+			return ok
+		}
 		if result.Outcome == Done {
 			continue
 		}
@@ -264,7 +274,6 @@ func (i *invocation) issue(ctx context.Context, s *situation, p step) (string, e
 		return "", err
 	}
 	if out.Issued == "" {
-		s.issued[p.m.secret.ARN] = "by another run"
 		return "another run has just issued one", nil
 	}
 	s.issued[p.m.secret.ARN] = out.Issued

@@ -239,7 +239,11 @@ func (s *situation) planReplace(all []live) []step {
 		case l.kind == kindCurrent && !issuing[l.owner]:
 		case l.kind == kindCurrent:
 			steps = append(steps, step{action: Delete, id: l.ID, kind: l.kind, after: l.owner, why: "it is replaced, and grace is waived"})
-		case !issuing[l.owner] && s.mayBeInHand(l):
+		case s.mayBeInHand(l):
+			// Once the new one is there, no other run can make this current.
+			if issuing[l.owner] {
+				steps = append(steps, step{action: Delete, id: l.ID, kind: l.kind, after: l.owner, why: "grace is waived"})
+			}
 		default:
 			steps = append(steps, step{action: Delete, id: l.ID, kind: l.kind, why: "grace is waived"})
 		}

@@ -2,6 +2,7 @@ package rotation
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 	"time"
@@ -62,6 +63,22 @@ func (r *run) checkHold(ctx context.Context, o Observation) error {
 	return nil
 }
 
+// readAgain reads until the answers agree: what another run is doing takes a
+// moment, and there is no next run to wait for.
+func (r *run) readAgain(ctx context.Context, id string) (managedsecret.Secret, Version, error) {
+	for n := 0; ; n++ {
+		s, current, err := r.read(ctx, id)
+		if n == 3 || !errors.Is(err, errDisagree) {
+			return s, current, err
+		}
+		select {
+		case <-time.After(300 * time.Millisecond):
+		case <-ctx.Done():
+			return s, current, ctx.Err()
+		}
+	}
+}
+
 // Replace issues a new credential for one managed secret whatever the age of
 // the current one, and makes it current, as every door does: proven first, by
 // one write. It does not wait for a rotation by Secrets Manager that is under
@@ -75,7 +92,7 @@ func (e *Engine) Replace(ctx context.Context, door, id string, sacrifice []strin
 		return Outcome{}, err
 	}
 	r.removals = allowed // of one principal
-	s, current, err := r.read(ctx, id)
+	s, current, err := r.readAgain(ctx, id)
 	if err != nil {
 		return Outcome{Secret: s.Name}, err
 	}

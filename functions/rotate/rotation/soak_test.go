@@ -80,9 +80,13 @@ const (
 	editKey
 	lagOn
 	lagOff
+	replaceAll
+	revokeAll
+	lockOut
+	release
 )
 
-var deedNames = [...]string{"nothing", "sweep", "reconcile", "rotate", "protocol", "repeat protocol", "make by hand", "delete by hand", "delete current", "switch off", "switch on", "edit a key", "reads lag", "reads do not lag"}
+var deedNames = [...]string{"nothing", "sweep", "reconcile", "rotate", "protocol", "repeat protocol", "make by hand", "delete by hand", "delete current", "switch off", "switch on", "edit a key", "reads lag", "reads do not lag", "replace", "revoke", "lock out", "release"}
 
 func (k deedKind) String() string { return deedNames[k] }
 
@@ -110,7 +114,7 @@ const (
 
 var (
 	waits    = []time.Duration{time.Second, 5 * time.Minute, 31 * time.Minute, 2 * time.Hour, 23 * time.Hour, 26 * time.Hour, 8 * day, 31 * day}
-	weighted = []deedKind{sweep, sweep, sweep, sweep, reconcile, reconcile, rotate, protocol, protocol, repeatProtocol, makeByHand, deleteByHand, deleteCurrent, switchOff, switchOn, switchOn, editKey, lagOn, lagOff, lagOff}
+	weighted = []deedKind{sweep, sweep, sweep, sweep, reconcile, reconcile, rotate, protocol, protocol, repeatProtocol, makeByHand, deleteByHand, deleteCurrent, switchOff, switchOn, switchOn, editKey, lagOn, lagOff, lagOff, replaceAll, replaceAll, revokeAll, lockOut, release, release}
 	runs     = []deedKind{nothing, nothing, nothing, sweep, reconcile, rotate, protocol}
 	kinds    = []faulttest.Kind{faulttest.RequestLost, faulttest.ReplyLost, faulttest.Throttled, faulttest.ServerError, faulttest.Timeout, faulttest.StaleRead, faulttest.Kill, faulttest.KillAfter}
 )
@@ -256,6 +260,8 @@ func (s *stage) act(what deedKind, m *estatetest.Managed, steps int, id string) 
 		}
 	case editKey:
 		err = s.tryEdit(m, "TEAM", id)
+	case replaceAll, revokeAll, lockOut, release:
+		err = s.inSlowProcess(id, func(p *process) error { return s.revoke(p, m, what) })
 	case lagOn, lagOff:
 		s.Databricks.LagReads(what == lagOn)
 		s.AWS.LagReads(what == lagOn)
@@ -300,6 +306,7 @@ func (s *stage) protocol(p *process, m *estatetest.Managed, again bool, steps in
 func (s *stage) comeToRest() []estatetest.Violation {
 	s.Databricks.LagReads(false)
 	s.AWS.LagReads(false)
+	found := s.releaseAll()
 	for _, m := range s.Managed() {
 		s.SetActive(m, true)
 		// Room for a new secret, if people have used it all up.
@@ -319,7 +326,7 @@ func (s *stage) comeToRest() []estatetest.Violation {
 		time.Sleep(26 * time.Hour)
 		last = s.inProcess(func(p *process) error { return p.sweep(true) })
 	}
-	found := s.Settled(s.policy.Grace)
+	found = append(found, s.Settled(s.policy.Grace)...)
 	if last != nil && !strings.Contains(last.Error(), string(rotation.Scopes)) {
 		found = append(found, estatetest.Violation{Invariant: 8, What: "the last reconcile fails: " + last.Error()})
 	}
