@@ -67,7 +67,8 @@ func run(ctx context.Context) error {
 		Rotator: rotator.ClientID(cfg.Rotate, store),
 		Engine: &rotation.Engine{
 			Store: store, Databricks: client, Allowed: cfg.Hosts, Trail: entries, Log: log,
-			Policy: revocation.OrDefault(policy.Open(objects, cfg.Policy.Bucket, cfg.Policy.Key, log).Read, log),
+			Policy:      revocation.OrDefault(policy.Open(objects, cfg.Policy.Bucket, cfg.Policy.Key, log).Read, log),
+			OwnClientID: cfg.ClientID, OwnSecretARN: cfg.SecretARN,
 		},
 	}
 	if cfg.TopicARN != "" {

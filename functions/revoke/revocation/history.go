@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strings"
 	"sync"
 	"time"
 
@@ -128,6 +129,11 @@ func (r *Revoker) parse(s managedsecret.Secret, v managedsecret.Version) (*manag
 	}
 	if err := r.Allowed.Check(c.Host); err != nil {
 		return nil, fmt.Errorf("%s: %w", credential.KeyHost, err)
+	}
+	if s.BoundTo != "" && !strings.EqualFold(s.BoundTo, c.ClientID) {
+		// Whoever can write a value must not have another principal revoked.
+		return nil, fmt.Errorf("%s is %s, but the tag %s binds the secret to %s: correct the one that is wrong, or name the service_principal",
+			credential.KeyClientID, c.ClientID, managedsecret.BindingKey, s.BoundTo)
 	}
 	return &managed{secret: s, current: version{v.ID, v.CreatedAt, c}}, nil
 }

@@ -7,11 +7,13 @@ import (
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/secretsmanager"
+	"github.com/aws/aws-sdk-go-v2/service/secretsmanager/types"
 
 	"databricks-credential-rotation/functions/revoke/revocation"
 	"databricks-credential-rotation/shared/databrickstest"
 	"databricks-credential-rotation/shared/estatetest"
 	"databricks-credential-rotation/shared/faulttest"
+	"databricks-credential-rotation/shared/managedsecret"
 )
 
 // Each mistake is one clear error, and changes nothing.
@@ -69,6 +71,24 @@ func TestRefused(t *testing.T) {
 		} {
 			t.Log(name)
 			w.refuse(test.req, test.want)
+		}
+	})
+}
+
+// Whoever can write a value must not have another principal revoked.
+func TestRefusedAnothersPrincipal(t *testing.T) {
+	inWorld(t, func(w *world) {
+		m := w.rotated("etl")
+		bound := w.register(estatetest.Registration{Name: "bound"})
+		_, err := w.SecretsManager("operator").TagResource(w.t.Context(), &secretsmanager.TagResourceInput{
+			SecretId: &bound.Name, Tags: []types.Tag{{Key: aws.String(managedsecret.BindingKey), Value: &m.Principal.ApplicationID}},
+		})
+		w.must(err)
+		w.refuse(revocation.Request{Mode: revocation.Lockout, Secret: "bound"}, "but the tag databricks-client-id binds the secret to "+m.Principal.ApplicationID)
+		// It does not keep others from being revoked, and the reply says so.
+		reply := w.revoke(revocation.Request{Mode: revocation.Replace, ServicePrincipal: "etl"}, m)
+		if !strings.Contains(strings.Join(reply.Warnings, ""), "could not be read, and may be of the same principal: bound: ") {
+			t.Errorf("warnings %q", reply.Warnings)
 		}
 	})
 }
