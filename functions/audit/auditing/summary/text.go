@@ -41,7 +41,7 @@ func Text(r *report.Report, w Where, most int) string {
 	}
 	left := len(r.Findings)
 	for i, g := range groups {
-		entry := ""
+		var entry string
 		switch {
 		case i < detailed:
 			entry = group(i+1, g)
