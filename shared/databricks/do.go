@@ -20,8 +20,9 @@ type Call struct {
 }
 
 // Do carries out a call as the client's identity and decodes the reply, which
-// must be a JSON object, into out. A nil out does not care for the reply.
-func (c *Client) Do(ctx context.Context, host Host, call Call, out any) error {
+// must be a JSON object, into out. A nil out does not care for the reply. It is
+// no method, so that a function that makes no such calls does not carry it.
+func Do(ctx context.Context, c *Client, host Host, call Call, out any) error {
 	return c.call(ctx, host, request{
 		op: call.Op, method: call.Method, url: host.URL + call.Path, query: call.Query, body: call.Body, once: call.Once,
 	}, out)

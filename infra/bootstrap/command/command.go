@@ -143,9 +143,9 @@ func (c *Command) tell(err error) {
 func code(err error) int {
 	//nolint:errorlint // what each error is by itself, and then what it holds
 	switch e := err.(type) {
-	case *setup.Right:
+	case *setup.RightError:
 		return NoRight
-	case *setup.Wrong:
+	case *setup.RequestError:
 		return Usage
 	case *databricks.Error:
 		return Failed
@@ -219,11 +219,13 @@ func (c *Command) next(o options, r setup.Rotator, place *console.Console, args 
 		return
 	}
 	c.say(`
-Once the stack is deployed, run this again with its outputs, a -subject for the
-role of each function, to let the functions in:
+Once the stack is deployed, run this again with its outputs, to let the
+functions in:
+  out() { aws cloudformation describe-stacks --stack-name databricks-credential-rotation \
+    --query "Stacks[0].Outputs[?OutputKey=='$1'].OutputValue" --output text; }
   go run ./infra/bootstrap %s \
     -issuer "$(aws iam get-outbound-web-identity-federation-info --query IssuerIdentifier --output text)" \
-    -subject <RotatorSubject>`, again(args))
+    -subject "$(out RotatorSubject)" -subject "$(out AuditSubject)" -subject "$(out RevokeSubject)"`, again(args))
 }
 
 // again is what was asked for as words for a shell, without how to go about it.

@@ -94,7 +94,7 @@ func (c *Console) CreatePrincipal(ctx context.Context, name string) (databricks.
 	}
 	var err error
 	for range tries {
-		err = c.Client.Do(ctx, c.Host, call, &reply)
+		err = databricks.Do(ctx, c.Client, c.Host, call, &reply)
 		switch {
 		case err == nil && reply.ID != "" && reply.ApplicationID != "":
 			return databricks.ServicePrincipal{ID: reply.ID, ApplicationID: reply.ApplicationID, DisplayName: name, Active: true}, nil
@@ -141,7 +141,7 @@ func (c *Console) GrantAccountAdmin(ctx context.Context, principalID string) err
 func (c *Console) AssignAdmin(ctx context.Context, workspace int64, principalID string) error {
 	const op = "make it an admin of the workspace"
 	if c.OfAccount() {
-		return c.Client.Do(ctx, c.Host, databricks.Call{
+		return databricks.Do(ctx, c.Client, c.Host, databricks.Call{
 			Op: op, Method: http.MethodPut,
 			Path: "/api/2.0/accounts/" + url.PathEscape(c.AccountID) + "/workspaces/" + strconv.FormatInt(workspace, 10) +
 				"/permissionassignments/principals/" + url.PathEscape(principalID),
@@ -161,7 +161,7 @@ func (c *Console) AssignAdmin(ctx context.Context, workspace int64, principalID 
 
 // patch adds one value to a list of a SCIM resource.
 func (c *Console) patch(ctx context.Context, op, resource, path, value string) error {
-	return c.Client.Do(ctx, c.Host, databricks.Call{
+	return databricks.Do(ctx, c.Client, c.Host, databricks.Call{
 		Op: op, Method: http.MethodPatch, Path: c.scimPath(resource),
 		Body: map[string]any{
 			"schemas": []string{"urn:ietf:params:scim:api:messages:2.0:PatchOp"},
@@ -181,7 +181,7 @@ func (c *Console) PutPolicy(ctx context.Context, principalID string, p databrick
 		"description": p.Description,
 		"oidc_policy": map[string]any{"issuer": p.Issuer, "audiences": p.Audiences, "subject": p.Subject},
 	}
-	err := c.Client.Do(ctx, c.Host, databricks.Call{
+	err := databricks.Do(ctx, c.Client, c.Host, databricks.Call{
 		Op: op, Method: http.MethodPost, Path: path, Query: url.Values{"policy_id": {p.ID}}, Body: body,
 	}, nil)
 	if status(err) != http.StatusConflict {
@@ -189,7 +189,7 @@ func (c *Console) PutPolicy(ctx context.Context, principalID string, p databrick
 	}
 	// It is there: by this very request, whose reply was lost, or by an earlier
 	// one that said something else.
-	return c.Client.Do(ctx, c.Host, databricks.Call{
+	return databricks.Do(ctx, c.Client, c.Host, databricks.Call{
 		Op: op, Method: http.MethodPatch, Path: path + "/" + url.PathEscape(p.ID), Query: url.Values{"update_mask": {"oidc_policy"}},
 		Body: map[string]any{"oidc_policy": body["oidc_policy"]},
 	}, nil)

@@ -30,7 +30,7 @@ func (c *Console) rulesPath() string {
 // rules reads the rule set of a service principal.
 func (c *Console) rules(ctx context.Context, applicationID string) (ruleSet, error) {
 	var raw json.RawMessage
-	err := c.Client.Do(ctx, c.Host, databricks.Call{
+	err := databricks.Do(ctx, c.Client, c.Host, databricks.Call{
 		Op: "read who manages the service principal", Method: http.MethodGet, Path: c.rulesPath(),
 		Query: url.Values{
 			"name": {"accounts/" + c.AccountID + "/servicePrincipals/" + applicationID + "/ruleSets/default"},
@@ -101,7 +101,7 @@ func (c *Console) GrantManager(ctx context.Context, applicationID, manager strin
 		if !set.add(who) {
 			return nil
 		}
-		err = c.Client.Do(ctx, c.Host, databricks.Call{
+		err = databricks.Do(ctx, c.Client, c.Host, databricks.Call{
 			Op: "make it manager of service principal " + applicationID, Method: http.MethodPut, Path: c.rulesPath(),
 			Body: map[string]any{"name": set.Name, "rule_set": set},
 		}, nil)

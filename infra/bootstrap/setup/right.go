@@ -8,8 +8,8 @@ import (
 	"databricks-credential-rotation/shared/databricks"
 )
 
-// Right is a right that whoever is logged in lacks.
-type Right struct {
+// RightError is a right that whoever is logged in lacks.
+type RightError struct {
 	// To is what it would be for, Needs the right.
 	To, Needs string
 	// cause is Databricks' refusal, nil where it was not asked: there is
@@ -17,23 +17,24 @@ type Right struct {
 	cause error
 }
 
-func (r *Right) Error() string {
+func (r *RightError) Error() string {
 	s := fmt.Sprintf("you may not %s: it takes %s", r.To, r.Needs)
-	if r.cause != nil {
-		s += fmt.Sprintf(" (%v)", r.cause)
+	var e *databricks.Error
+	if errors.As(r.cause, &e) {
+		s += fmt.Sprintf(" (Databricks: %d %s: %s)", e.Status, e.Code, e.Message)
 	}
 	return s
 }
 
 // Unwrap gives Databricks' refusal.
-func (r *Right) Unwrap() error { return r.cause }
+func (r *RightError) Unwrap() error { return r.cause }
 
-// Wrong is something in what was asked for that does not fit what is there.
-type Wrong struct{ why string }
+// RequestError is something in what was asked for that does not fit what is there.
+type RequestError struct{ why string }
 
-func (w *Wrong) Error() string { return w.why }
+func (w *RequestError) Error() string { return w.why }
 
-func wrong(format string, args ...any) error { return &Wrong{fmt.Sprintf(format, args...)} }
+func wrong(format string, args ...any) error { return &RequestError{fmt.Sprintf(format, args...)} }
 
 const accountRight = "an account admin, logged in to the account's console"
 
@@ -57,7 +58,7 @@ func (s *seen) managerRight(p databricks.ServicePrincipal) string {
 func right(err error, needs, to string) error {
 	var e *databricks.Error
 	if errors.As(err, &e) && e.Status == http.StatusForbidden {
-		return &Right{To: to, Needs: needs, cause: err}
+		return &RightError{To: to, Needs: needs, cause: err}
 	}
 	if err != nil {
 		return fmt.Errorf("%s: %w", to, err)

@@ -55,7 +55,7 @@ func (s *Setup) Check(ctx context.Context) (Rotator, error) {
 	var faults []error
 	for _, t := range p.missing() {
 		if t.do == nil {
-			faults = append(faults, &Right{To: "see the " + t.what, Needs: t.needs})
+			faults = append(faults, &RightError{To: "see the " + t.what, Needs: t.needs})
 			continue
 		}
 		faults = append(faults, fmt.Errorf("%w: %s", ErrIncomplete, t.what))
@@ -127,7 +127,7 @@ func (s *Setup) carryOut(ctx context.Context, missing []thing, rotator *databric
 	var faults []error
 	for _, t := range missing {
 		if t.do == nil {
-			faults = append(faults, &Right{To: t.verb + " the " + t.what, Needs: t.needs})
+			faults = append(faults, &RightError{To: t.verb + " the " + t.what, Needs: t.needs})
 			s.say("  ✗ not made    %s", t.what)
 			continue
 		}

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"databricks-credential-rotation/infra/sandbox/fleet"
+	"databricks-credential-rotation/infra/sandbox/stage"
 	"databricks-credential-rotation/infra/sandbox/terminal"
 	"databricks-credential-rotation/shared/policy"
 )
@@ -110,6 +111,7 @@ func (s *Show) tellCommands(service Service) {
 		`unset DATABRICKS_ACCOUNT_ID; export DATABRICKS_AUTH_TYPE=oauth-m2m`, fmt.Sprintf(secretEnv, fleet.WorkspaceUser))
 	paste("an account's service principal",
 		`export DATABRICKS_AUTH_TYPE=oauth-m2m`, fmt.Sprintf(secretEnv, fleet.AccountAdmin))
+	paste("as that account admin: how the rotator is set up, and whether the rotate function can be it", s.checkCommand())
 	invoke := `aws lambda invoke --function-name rotate --cli-binary-format raw-in-base64-out --payload '%s' /dev/stdout`
 	paste("the function: a sweep, what a sweep would do, and one secret now (AWS CLI 2; version 1 has no --cli-binary-format)",
 		fmt.Sprintf(invoke, sweepEvent),
@@ -118,4 +120,16 @@ func (s *Show) tellCommands(service Service) {
 	paste("Secrets Manager's own rotation",
 		`aws secretsmanager rotate-secret --secret-id `+fleet.ByProtocol+` --rotation-lambda-arn `+s.stage.FunctionARN("rotate"),
 		`aws secretsmanager describe-secret --secret-id `+fleet.ByProtocol)
+}
+
+// checkCommand is the bootstrap that checks the set-up of this stage, with the
+// AWS credentials of the rotate function.
+func (s *Show) checkCommand() string {
+	words := s.stage.Env(stage.RotateRole)
+	words = append(words, "go run ./infra/bootstrap -check -try -account-admin",
+		"-client-id "+s.stage.Rotator.ApplicationID, "-issuer "+s.stage.AWS.Issuer())
+	for _, role := range []string{stage.RotateRole, stage.AuditRole, stage.RevokeRole} {
+		words = append(words, "-subject "+s.stage.AWS.RoleARN(role))
+	}
+	return strings.Join(words, " \\\n  ")
 }

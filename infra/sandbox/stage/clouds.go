@@ -63,6 +63,7 @@ func OpenClouds(seed uint64) (Clouds, error) {
 		c.Close()
 		return c, fmt.Errorf("start the AWS emulator: %w", err)
 	}
+	c.Databricks.PublishKeys(c.AWS.Issuer(), c.AWS.JWKS)
 	c.Rotator = c.Databricks.AddPrincipal(databrickstest.PrincipalSpec{DisplayName: "credential-rotator", AccountAdmin: true})
 	c.Databricks.Assign(c.Rotator.ID, c.Analytics, true)
 	c.Databricks.Assign(c.Rotator.ID, c.Production, true)
