@@ -2,7 +2,9 @@ package awstest
 
 import (
 	"context"
+	"maps"
 	"net/http"
+	"strings"
 )
 
 // Access is one decision that IAM would take.
@@ -22,12 +24,19 @@ type Access struct {
 	// "secretsmanager:VersionId", "secretsmanager:VersionStage",
 	// "secretsmanager:RotationLambdaARN",
 	// "secretsmanager:resource/AllowRotationLambdaArn",
-	// "sts:IdentityTokenAudience", "sts:SigningAlgorithm", "sts:DurationSeconds".
+	// "sts:IdentityTokenAudience", "sts:SigningAlgorithm", "sts:DurationSeconds",
+	// "s3:if-none-match", "kms:ViaService", "kms:EncryptionContext:<name>", and
+	// with every access "aws:ResourceAccount" and "aws:SecureTransport", which is
+	// always true: the loopback interface stands for TLS.
 	Conditions map[string][]string
+	// ResourcePolicy is the policy of the secret, "" if it has none. Policies of
+	// other resources are not known to the emulator.
+	ResourcePolicy string
 }
 
-// Authorizer decides on one access; an error refuses it, and its text becomes
-// the message of the service's access-denied error.
+// Authorizer decides on one access; an error refuses it, and its text ends the
+// message of the service's access-denied error: "because no identity-based policy
+// allows the … action".
 type Authorizer func(context.Context, Access) error
 
 // SetAuthorizer has every call decided by a, also each secret of a batch
@@ -49,8 +58,50 @@ func (s *Server) authorized(ctx context.Context, a Access) error {
 	if a.Resource == "" {
 		a.Resource = "*"
 	}
+	conditions := map[string][]string{"aws:ResourceAccount": {s.account}, "aws:SecureTransport": {"true"}}
+	maps.Copy(conditions, a.Conditions)
+	a.Conditions = conditions
 	if err := decide(ctx, a); err != nil {
-		return fail(http.StatusBadRequest, codeAccessDenied, "User: %s is not authorized to perform: %s on resource: %s: %v", a.Caller, a.Action, a.Resource, err)
+		return fail(http.StatusBadRequest, codeAccessDenied, "User: %s is not authorized to perform: %s on resource: %s %v", a.Caller, a.Action, a.Resource, err)
 	}
 	return nil
+}
+
+// keyUse is what a service does with a customer-managed key on behalf of who
+// calls it.
+type keyUse struct {
+	key     string // the key's ARN; nothing is decided without
+	service string // as in kms:ViaService
+	actions []string
+	// about is the encryption context: what the key is used for.
+	about map[string]string
+}
+
+// useKey takes the decisions on the use of a key, which is no call of its own
+// but needs permissions of its own.
+func (s *Server) useKey(ctx context.Context, caller string, use keyUse) error {
+	if use.key == "" {
+		return nil
+	}
+	for _, action := range use.actions {
+		conditions := map[string][]string{
+			"kms:ViaService":    {use.service + "." + s.region + ".amazonaws.com"},
+			"kms:CallerAccount": {accountOf(caller)},
+		}
+		for name, value := range use.about {
+			conditions["kms:EncryptionContext:"+name] = []string{value}
+		}
+		if err := s.authorized(ctx, Access{Caller: caller, Action: "kms:" + action, Resource: use.key, Conditions: conditions}); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// accountOf is the account in an ARN.
+func accountOf(arn string) string {
+	if parts := strings.SplitN(arn, ":", 6); len(parts) == 6 {
+		return parts[4]
+	}
+	return ""
 }

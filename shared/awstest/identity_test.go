@@ -84,6 +84,7 @@ func TestAuthorizer(t *testing.T) {
 		Caller: f.RoleARN("test"), Action: "secretsmanager:GetSecretValue", Resource: a,
 		Conditions: map[string][]string{
 			"aws:ResourceTag/team": {"x"}, "secretsmanager:ResourceTag/team": {"x"}, "secretsmanager:VersionStage": {"AWSCURRENT"},
+			"aws:ResourceAccount": {"123456789012"}, "aws:SecureTransport": {"true"},
 		},
 	}
 	if diff := cmp.Diff([]awstest.Access{want}, seen); diff != "" {

@@ -66,6 +66,7 @@ type queryOperation struct {
 type queryAction struct {
 	target  string // for faults
 	access  Access // resource and conditions for the authorizer
+	key     keyUse
 	perform func(c queryCall) ([]element, error)
 }
 
@@ -134,6 +135,10 @@ func (s *Server) serveQuery(w http.ResponseWriter, r *http.Request) {
 		access.Caller, access.Action = caller, operation.service+":"+op
 		if err := s.authorized(r.Context(), access); err != nil {
 			writeXMLFailure(w, fail(http.StatusForbidden, map[string]string{"sts": "AccessDenied", "sns": "AuthorizationError"}[operation.service], "%s", asFailure(err).message))
+			return
+		}
+		if err := s.useKey(r.Context(), caller, action.key); err != nil {
+			writeXMLFailure(w, fail(http.StatusBadRequest, "KMSAccessDenied", "%s", asFailure(err).message))
 			return
 		}
 		result, err := action.perform(queryCall{caller, s.now()})

@@ -4,6 +4,7 @@ import (
 	"encoding/xml"
 	"fmt"
 	"io"
+	"maps"
 	"net/http"
 	"net/url"
 	"strconv"
@@ -20,6 +21,8 @@ import (
 type bucketServer struct {
 	backend *s3mem.Backend
 	handler http.Handler
+	owners  map[string]string // accounts by bucket, if not the server's
+	keys    map[string]string // ARNs of customer-managed keys by bucket
 }
 
 // clock gives gofakes3 the server's time.
@@ -55,6 +58,26 @@ func (s *Server) CreateBucket(name string, versioned bool) error {
 		}
 	}
 	return nil
+}
+
+// GiveBucket makes a bucket another account's.
+func (s *Server) GiveBucket(bucket, account string) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.bucketServer.owners == nil {
+		s.bucketServer.owners = map[string]string{}
+	}
+	s.bucketServer.owners[bucket] = account
+}
+
+// EncryptBucket has a bucket encrypt its objects with a customer-managed key.
+func (s *Server) EncryptBucket(bucket, keyARN string) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.bucketServer.keys == nil {
+		s.bucketServer.keys = map[string]string{}
+	}
+	s.bucketServer.keys[bucket] = keyARN
 }
 
 // Objects returns the newest version of every object of a bucket by its key,
@@ -103,7 +126,7 @@ func (s *Server) serveS3(w http.ResponseWriter, r *http.Request) {
 			writeS3Failure(w, r, fail(http.StatusNotImplemented, "NotImplemented", "the emulator does not know this request: %s %s", r.Method, r.URL.RequestURI()))
 			return
 		}
-		if err := s.authorized(r.Context(), Access{Caller: caller, Action: s3Action(op), Resource: s3ARN(call.Target)}); err != nil {
+		if err := s.authorizeS3(r, caller, op, bucket, key); err != nil {
 			writeS3Failure(w, r, fail(http.StatusForbidden, "AccessDenied", "%s", asFailure(err).message))
 			return
 		}
@@ -114,6 +137,44 @@ func (s *Server) serveS3(w http.ResponseWriter, r *http.Request) {
 		_, handler := s.s3()
 		handler.ServeHTTP(w, r)
 	}))
+}
+
+func (s *Server) authorizeS3(r *http.Request, caller, op, bucket, key string) error {
+	target := bucket
+	if key != "" {
+		target += "/" + key
+	}
+	s.mu.Lock()
+	decides := s.authorizer != nil
+	owner, known := s.bucketServer.owners[bucket]
+	use := keyUse{key: s.bucketServer.keys[bucket], service: "s3", about: map[string]string{"aws:s3:arn": s3ARN(bucket)}}
+	s.mu.Unlock()
+	if !decides {
+		return nil
+	}
+	conditions := map[string][]string{}
+	if known {
+		conditions["aws:ResourceAccount"] = []string{owner}
+	}
+	access := Access{Caller: caller, Action: s3Action(op), Resource: s3ARN(target), Conditions: maps.Clone(conditions)}
+	if match := r.Header.Get("If-None-Match"); match != "" {
+		access.Conditions["s3:if-none-match"] = []string{match}
+	}
+	if err := s.authorized(r.Context(), access); err != nil {
+		return err
+	}
+	switch op {
+	case "GetObject", "HeadObject":
+		backend, _ := s.s3()
+		if _, err := backend.HeadObject(bucket, key); gofakes3.HasErrorCode(err, gofakes3.ErrNoSuchKey) {
+			// Who may not list learns nothing of what is not there.
+			return s.authorized(r.Context(), Access{Caller: caller, Action: "s3:ListBucket", Resource: s3ARN(bucket), Conditions: conditions})
+		}
+		use.actions = []string{"Decrypt"}
+	case "PutObject":
+		use.actions = []string{"GenerateDataKey"}
+	}
+	return s.useKey(r.Context(), caller, use)
 }
 
 func s3ARN(target string) string {

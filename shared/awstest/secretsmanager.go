@@ -145,6 +145,9 @@ func (s *Server) performSecret(ctx context.Context, caller, op string, operation
 	if err := s.authorizeSecret(ctx, c, op, action); err != nil {
 		return nil, err
 	}
+	if accountOf(caller) != s.account && !strings.HasPrefix(action.secretID(), s.secretARN("")) {
+		return nil, notFound("The emulator holds nothing of account %s.", accountOf(caller))
+	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	c.now = s.now()
@@ -180,7 +183,7 @@ func (s *Server) authorizeSecret(ctx context.Context, c *secretCall, op string, 
 	}
 	access := Access{Caller: c.caller, Action: "secretsmanager:" + op, Conditions: map[string][]string{}}
 	if id := action.secretID(); id != "" {
-		access.Resource, access.Conditions = s.secretResource(id)
+		access = s.secretAccess(c.caller, op, id)
 	}
 	if own, ok := action.(conditioned); ok {
 		for key, values := range own.conditions() {
@@ -192,37 +195,75 @@ func (s *Server) authorizeSecret(ctx context.Context, c *secretCall, op string, 
 	}
 	batch, ok := action.(*batchGetSecretValue)
 	if !ok {
-		return nil
+		return s.useSecretKey(ctx, c.caller, op, action.secretID())
 	}
 	c.denied = map[string]error{}
 	for _, id := range s.batchCandidates(batch) {
-		access := Access{Caller: c.caller, Action: "secretsmanager:GetSecretValue"}
-		access.Resource, access.Conditions = s.secretResource(id)
-		if err := s.authorized(ctx, access); err != nil {
+		access := s.secretAccess(c.caller, "GetSecretValue", id)
+		err := s.authorized(ctx, access)
+		if err == nil {
+			err = s.useSecretKey(ctx, c.caller, "GetSecretValue", id)
+		}
+		if err != nil {
 			c.denied[access.Resource] = err
 		}
 	}
 	return nil
 }
 
-// secretResource is the ARN and the resource tags by which IAM judges a secret.
-func (s *Server) secretResource(id string) (arn string, conditions map[string][]string) {
+// useSecretKey has the caller use the key of a secret for what an operation does
+// with its values. The key of a secret that has none of its own is AWS' and open
+// to the account.
+func (s *Server) useSecretKey(ctx context.Context, caller, op, id string) error {
+	actions := map[string][]string{
+		"GetSecretValue": {"Decrypt"},
+		"PutSecretValue": {"GenerateDataKey"},
+	}[op]
+	s.mu.Lock()
+	use := keyUse{service: "secretsmanager", actions: actions}
+	if sec := s.find(id); sec != nil && sec.state != nil && strings.HasPrefix(sec.state.kmsKey, "arn:") {
+		use.key, use.about = sec.state.kmsKey, map[string]string{"SecretARN": sec.arn}
+	}
+	s.mu.Unlock()
+	if err := s.useKey(ctx, caller, use); err != nil {
+		return fail(http.StatusBadRequest, codeAccessDenied, "Access to KMS is not allowed")
+	}
+	return nil
+}
+
+// secretAccess is a call about a secret as IAM judges it: with its ARN, its tags
+// and its policy. A caller of another account that gives a name speaks of a
+// secret of its own account.
+func (s *Server) secretAccess(caller, op, id string) Access {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	conditions = map[string][]string{}
+	access := Access{Caller: caller, Action: "secretsmanager:" + op, Conditions: map[string][]string{}}
+	if home := accountOf(caller); home != s.account && !strings.HasPrefix(id, "arn:") {
+		access.Resource = "arn:aws:secretsmanager:" + s.region + ":" + home + ":secret:" + id
+		access.Conditions["aws:ResourceAccount"] = []string{home}
+		return access
+	}
+	if owner := accountOf(id); owner != "" {
+		access.Conditions["aws:ResourceAccount"] = []string{owner}
+	}
 	sec := s.find(id)
 	if sec == nil || sec.state == nil {
-		return s.secretARN(strings.TrimPrefix(id, s.secretARN(""))), conditions
+		access.Resource = id
+		if !strings.HasPrefix(id, "arn:") {
+			access.Resource = s.secretARN(id)
+		}
+		return access
 	}
 	if lambda := sec.state.rotation.lambda; lambda != "" {
-		conditions["secretsmanager:resource/AllowRotationLambdaArn"] = []string{lambda}
+		access.Conditions["secretsmanager:resource/AllowRotationLambdaArn"] = []string{lambda}
 	}
 	for _, t := range sec.state.tags {
 		for _, prefix := range []string{"aws:ResourceTag/", "secretsmanager:ResourceTag/"} {
-			conditions[prefix+t.Key] = []string{t.Value}
+			access.Conditions[prefix+t.Key] = []string{t.Value}
 		}
 	}
-	return sec.arn, conditions
+	access.Resource, access.ResourcePolicy = sec.arn, sec.state.policy
+	return access
 }
 
 // view is a secret as a read sees it.

@@ -13,8 +13,9 @@
 // one result. (Signing keys are the exception: see [Server.JWKS].)
 //
 // What it does not do: signatures are not verified, the access key id alone
-// says who calls; policies are stored and not enforced, unless a test plugs a
-// decision in with [Server.SetAuthorizer]; nothing is replicated or encrypted.
+// says who calls; policies are stored and not enforced, unless a decision is
+// plugged in with [Server.SetAuthorizer]; nothing is replicated or encrypted,
+// though the use of a customer-managed key is decided on.
 package awstest
 
 import (

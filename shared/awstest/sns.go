@@ -26,6 +26,7 @@ type Message struct {
 type topic struct {
 	name          string
 	arn           string
+	key           string // ARN of a customer-managed key
 	subscriptions []Subscription
 	published     []Message
 }
@@ -48,6 +49,16 @@ func (s *Server) CreateTopic(name string) string {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return s.ensureTopic(name).arn
+}
+
+// EncryptTopic has a topic encrypt what is published with a customer-managed
+// key.
+func (s *Server) EncryptTopic(arn, keyARN string) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if t := s.topics[arn]; t != nil {
+		t.key = keyARN
+	}
 }
 
 func (s *Server) topicARN(name string) string {
@@ -165,9 +176,16 @@ func preparePublish(s *Server, f *form) (queryAction, error) {
 			return queryAction{}, invalidSNS("Message Structure - the message must be JSON with a default entry")
 		}
 	}
+	use := keyUse{service: "sns", actions: []string{"GenerateDataKey", "Decrypt"}, about: map[string]string{"aws:sns:topicArn": arn}}
+	s.mu.Lock()
+	if t := s.topics[arn]; t != nil {
+		use.key = t.key
+	}
+	s.mu.Unlock()
 	return queryAction{
 		target:  arn[strings.LastIndexByte(arn, ':')+1:],
-		access:  Access{Resource: arn},
+		access:  Access{Resource: arn, Conditions: map[string][]string{"aws:ResourceAccount": {accountOf(arn)}}},
+		key:     use,
 		perform: func(c queryCall) ([]element, error) { return s.publish(c, arn, m) },
 	}, nil
 }

@@ -1,6 +1,7 @@
 package awstest
 
 import (
+	"context"
 	"crypto/md5"
 	"encoding/binary"
 	"encoding/hex"
@@ -41,6 +42,7 @@ var sqsOperations = map[string]sqsOperation{
 // queryCodes are the names by which clients of the older protocol know these
 // errors; the SDK reads them from a header.
 var queryCodes = map[string]string{
+	"KmsAccessDenied":        "KMS.AccessDeniedException",
 	"QueueDoesNotExist":      "AWS.SimpleQueueService.NonExistentQueue",
 	"EmptyBatchRequest":      "AWS.SimpleQueueService.EmptyBatchRequest",
 	"TooManyEntriesInBatch":  "AWS.SimpleQueueService.TooManyEntriesInBatchRequest",
@@ -82,6 +84,9 @@ func (s *Server) serveSQS(w http.ResponseWriter, r *http.Request, op string) {
 		if err == nil {
 			err = s.authorized(r.Context(), Access{Caller: caller, Action: "sqs:" + strings.TrimSuffix(op, "Batch"), Resource: s.QueueARN(call.Target)})
 		}
+		if err == nil {
+			err = s.useQueueKey(r.Context(), caller, op, call.Target)
+		}
 		var reply any
 		if err == nil {
 			s.mu.Lock()
@@ -94,6 +99,24 @@ func (s *Server) serveSQS(w http.ResponseWriter, r *http.Request, op string) {
 		}
 		writeJSON(w, jsonVersion10, reply)
 	}))
+}
+
+// useQueueKey has the caller use the customer-managed key of a queue.
+func (s *Server) useQueueKey(ctx context.Context, caller, op, queue string) error {
+	use := keyUse{service: "sqs", about: map[string]string{"aws:sqs:arn": s.QueueARN(queue)}, actions: map[string][]string{
+		"SendMessage":      {"GenerateDataKey", "Decrypt"},
+		"SendMessageBatch": {"GenerateDataKey", "Decrypt"},
+		"ReceiveMessage":   {"Decrypt"},
+	}[op]}
+	s.mu.Lock()
+	if q := s.queues[queue]; q != nil && strings.HasPrefix(q.attributes["KmsMasterKeyId"], "arn:") {
+		use.key = q.attributes["KmsMasterKeyId"]
+	}
+	s.mu.Unlock()
+	if err := s.useKey(ctx, caller, use); err != nil {
+		return sqsFailure("KmsAccessDenied", "%s", asFailure(err).message)
+	}
+	return nil
 }
 
 func writeSQSFailure(w http.ResponseWriter, f *failure) {

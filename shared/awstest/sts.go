@@ -8,13 +8,14 @@ import (
 	"time"
 )
 
-func prepareGetCallerIdentity(s *Server, _ *form) (queryAction, error) {
+func prepareGetCallerIdentity(*Server, *form) (queryAction, error) {
 	return queryAction{perform: func(c queryCall) ([]element, error) {
-		role := strings.TrimPrefix(c.caller, s.RoleARN(""))
+		home := accountOf(c.caller)
+		role := c.caller[strings.LastIndexByte(c.caller, '/')+1:]
 		return []element{
-			{name: "Arn", text: "arn:aws:sts::" + s.account + ":assumed-role/" + role + "/test"},
+			{name: "Arn", text: "arn:aws:sts::" + home + ":assumed-role/" + role + "/test"},
 			{name: "UserId", text: "AROA" + strings.ToUpper(role) + ":test"},
-			{name: "Account", text: s.account},
+			{name: "Account", text: home},
 		}, nil
 	}}, nil
 }

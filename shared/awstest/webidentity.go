@@ -19,7 +19,7 @@ import (
 // webIdentity is the account's outbound identity federation.
 type webIdentity struct {
 	disabled bool
-	issuer   string
+	issuers  map[string]string // by account
 }
 
 const (
@@ -47,13 +47,19 @@ var (
 )
 
 // Issuer is the iss claim of the tokens of GetWebIdentityToken, a URL.
-func (s *Server) Issuer() string {
+func (s *Server) Issuer() string { return s.issuerOf(s.account) }
+
+// issuerOf is an account's issuer: each account has its own.
+func (s *Server) issuerOf(account string) string {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.identity.issuer == "" {
-		s.identity.issuer = "https://" + s.uuid() + ".tokens.sts.global.api.aws"
+	if s.identity.issuers == nil {
+		s.identity.issuers = map[string]string{}
 	}
-	return s.identity.issuer
+	if s.identity.issuers[account] == "" {
+		s.identity.issuers[account] = "https://" + s.uuid() + ".tokens.sts.global.api.aws"
+	}
+	return s.identity.issuers[account]
 }
 
 // JWKS is the public keys that verify the tokens of GetWebIdentityToken. The
@@ -74,7 +80,8 @@ func (s *Server) DisableWebIdentity(on bool) {
 }
 
 func (s *Server) signIdentity(c queryCall, audience []string, algorithm string, expires time.Time) (string, error) {
-	issuer := s.Issuer()
+	home := accountOf(c.caller)
+	issuer := s.issuerOf(home)
 	s.mu.Lock()
 	disabled, id := s.identity.disabled, s.uuid()
 	s.mu.Unlock()
@@ -94,8 +101,8 @@ func (s *Server) signIdentity(c queryCall, audience []string, algorithm string, 
 	claims := map[string]any{
 		"iss": issuer, "sub": c.caller, "iat": c.now.Unix(), "exp": expires.Unix(), "jti": id,
 		"https://sts.amazonaws.com/": map[string]any{
-			"aws_account": s.account, "source_region": s.region,
-			"principal_id": strings.TrimPrefix(c.caller, "arn:aws:iam::"+s.account+":"),
+			"aws_account": home, "source_region": s.region,
+			"principal_id": strings.TrimPrefix(c.caller, "arn:aws:iam::"+home+":"),
 		},
 	}
 	// RFC 7519 lets a single audience be a string, and AWS sends it so.

@@ -6,6 +6,8 @@ import (
 
 	"github.com/aws/aws-sdk-go-v2/service/secretsmanager"
 
+	"databricks-credential-rotation/infra/sandbox/iam"
+	"databricks-credential-rotation/infra/sandbox/template"
 	"databricks-credential-rotation/shared/awstest"
 	"databricks-credential-rotation/shared/databrickstest"
 	"databricks-credential-rotation/shared/faulttest"
@@ -30,16 +32,22 @@ type Clouds struct {
 	Rotator databrickstest.Principal
 	// Topic is the stack's topic for summaries.
 	Topic string
+	// IAM decides on every call in AWS, by the policies of the template.
+	IAM *iam.Account
 
-	queueURL, deadLetterURL string
+	stack    *template.Stack
+	queueURL string
 }
 
 // Warehouse is the SQL warehouse in the workspace analytics on which the usage
 // log is asked. Who wants an answer there sets one up in the simulator.
 const Warehouse = "audit"
 
-// OpenClouds starts both simulators on loopback.
-func OpenClouds(seed uint64) (Clouds, error) {
+// OpenClouds starts both simulators on loopback, with what the template makes in
+// them.
+func OpenClouds(seed uint64) (Clouds, error) { return openClouds(seed, nil) }
+
+func openClouds(seed uint64, parameters map[string]string) (Clouds, error) {
 	clock := &Clock{}
 	c := Clouds{
 		Clock:      clock,
@@ -50,14 +58,6 @@ func OpenClouds(seed uint64) (Clouds, error) {
 	c.Production = c.Databricks.AddWorkspace("production")
 	if err := c.Databricks.Listen(); err != nil {
 		return c, fmt.Errorf("start the Databricks simulator: %w", err)
-	}
-	if err := c.AWS.CreateBucket(DataBucket, true); err != nil {
-		c.Close()
-		return c, err
-	}
-	if err := c.createQueues(); err != nil {
-		c.Close()
-		return c, err
 	}
 	if err := c.AWS.Listen(); err != nil {
 		c.Close()
@@ -76,7 +76,10 @@ func OpenClouds(seed uint64) (Clouds, error) {
 		})
 	}
 	c.Analytics.AddWarehouse(Warehouse)
-	c.Topic = c.AWS.CreateTopic("notifications")
+	if err := c.createStack(parameters); err != nil {
+		c.Close()
+		return c, err
+	}
 	return c, nil
 }
 

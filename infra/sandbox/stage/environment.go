@@ -13,74 +13,13 @@ import (
 	"databricks-credential-rotation/shared/trail"
 )
 
-// The names of the roles that the functions run as.
-const (
-	RotateRole = "rotate"
-	AuditRole  = "audit"
-	RevokeRole = "revoke"
-)
-
 const (
 	// DataBucket is the bucket of the stack.
 	DataBucket = "databricks-credential-rotation-data"
 	policyKey  = "policy.yaml"
-	stackID    = "arn:aws:cloudformation:eu-west-1:123456789012:stack/databricks-credential-rotation/0d1e2f30-0000-4000-8000-000000000001"
 	// ownerRole writes the policy.
 	ownerRole = "owner"
 )
-
-// environment is what the template gives the rotate function, with the host
-// pattern of the simulator in place of Databricks' own, and what Lambda adds:
-// region and credentials.
-func environment(clouds Clouds) []string {
-	return append([]string{
-		"ROTATOR_CLIENT_ID=" + clouds.Rotator.ApplicationID,
-		"ROTATOR_SECRET_ARN=",
-		"ROTATOR_AUDIENCE=" + clouds.Databricks.AccountID(),
-		"DATABRICKS_HOSTS=http://127.0.0.1:*",
-		"POLICY_LOCATION=s3://" + DataBucket + "/" + policyKey,
-		"TRAIL_BUCKET=" + DataBucket,
-		"QUEUE_URL=" + clouds.queueURL,
-		"DEAD_LETTER_URL=" + clouds.deadLetterURL,
-		"STACK_ID=" + stackID,
-	}, clouds.AWS.Env(RotateRole)...)
-}
-
-// auditEnvironment is what the template gives the audit function.
-func auditEnvironment(clouds Clouds) []string {
-	return append([]string{
-		"ROTATOR_CLIENT_ID=" + clouds.Rotator.ApplicationID,
-		"ROTATOR_SECRET_ARN=",
-		"ROTATOR_AUDIENCE=" + clouds.Databricks.AccountID(),
-		"DATABRICKS_HOSTS=http://127.0.0.1:*",
-		"POLICY_LOCATION=s3://" + DataBucket + "/" + policyKey,
-		"TRAIL_BUCKET=" + DataBucket,
-		"ACCOUNT_CONSOLE=" + clouds.Databricks.AccountHost(),
-		"ACCOUNT_ID=" + clouds.Databricks.AccountID(),
-		"USAGE_WAREHOUSE=" + clouds.Analytics.Host() + "/sql/1.0/warehouses/" + Warehouse,
-		"USAGE_TABLE=",
-		"REPORT_BUCKET=" + DataBucket,
-		"TOPIC_ARN=" + clouds.Topic,
-		"TOPIC_FORMAT=text",
-		"SECURITY_HUB=off",
-		"STACK_ID=" + stackID,
-		"ROTATE_FUNCTION=rotate",
-	}, clouds.AWS.Env(AuditRole)...)
-}
-
-// revokeEnvironment is what the template gives the revoke function.
-func revokeEnvironment(clouds Clouds) []string {
-	return append([]string{
-		"ROTATOR_CLIENT_ID=" + clouds.Rotator.ApplicationID,
-		"ROTATOR_SECRET_ARN=",
-		"ROTATOR_AUDIENCE=" + clouds.Databricks.AccountID(),
-		"DATABRICKS_HOSTS=http://127.0.0.1:*",
-		"POLICY_LOCATION=s3://" + DataBucket + "/" + policyKey,
-		"TRAIL_BUCKET=" + DataBucket,
-		"TOPIC_ARN=" + clouds.Topic,
-		"TOPIC_FORMAT=text",
-	}, clouds.AWS.Env(RevokeRole)...)
-}
 
 // SetPolicy puts a policy in place, from the next invocation on. What its
 // budgets and the rest leave out keeps its default.

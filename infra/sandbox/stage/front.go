@@ -73,6 +73,15 @@ func (s *Stage) serveInvoke(w http.ResponseWriter, r *http.Request) {
 		refuse(w, http.StatusNotFound, "ResourceNotFoundException", "Function not found: "+r.PathValue("function"))
 		return
 	}
+	caller, known := s.AWS.Caller(r)
+	if !known {
+		refuse(w, http.StatusForbidden, "UnrecognizedClientException", "The security token included in the request is invalid.")
+		return
+	}
+	if err := s.mayInvoke(r.Context(), caller, name); err != nil {
+		refuse(w, http.StatusForbidden, "AccessDeniedException", err.Error())
+		return
+	}
 	event, err := io.ReadAll(http.MaxBytesReader(w, r.Body, maxEvent))
 	if err != nil {
 		refuse(w, http.StatusRequestEntityTooLarge, "RequestTooLargeException", "the event cannot be read, or is over 6 MB")
@@ -90,10 +99,9 @@ func (s *Stage) serveInvoke(w http.ResponseWriter, r *http.Request) {
 	case "", "RequestResponse":
 		s.respond(r.Context(), w, name, event)
 	case "Event":
-		// It outlives the request, as a queued event does; its failure is kept
-		// with the others.
+		// It outlives the request, as a queued event does.
 		ctx := context.WithoutCancel(r.Context())
-		go func() { _, _ = s.Invoke(ctx, name, event) }()
+		go s.invokeLater(ctx, name, event)
 		w.WriteHeader(http.StatusAccepted)
 	case "DryRun":
 		w.WriteHeader(http.StatusNoContent)

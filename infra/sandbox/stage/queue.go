@@ -13,35 +13,11 @@ import (
 )
 
 const (
-	// RotateQueue and DeadLetterQueue are the names of the stack's queue and of
-	// the one for messages that were given up.
-	RotateQueue     = "rotate"
-	DeadLetterQueue = "rotate-dead"
-
 	// pollEvery is how long a message waits for the event source at most. The
 	// simulators have no time of their own, so there is nothing to wait on.
 	pollEvery = 50 * time.Millisecond
 	batchSize = 10
 )
-
-// queueAttributes are what the template gives the queue.
-func queueAttributes(deadLetterARN string) map[string]string {
-	return map[string]string{
-		"VisibilityTimeout":      "5400",
-		"MessageRetentionPeriod": "86400",
-		"RedrivePolicy":          fmt.Sprintf(`{"deadLetterTargetArn":%q,"maxReceiveCount":5}`, deadLetterARN),
-	}
-}
-
-func (c *Clouds) createQueues() (err error) {
-	if c.deadLetterURL, err = c.AWS.CreateQueue(DeadLetterQueue, map[string]string{"MessageRetentionPeriod": "1209600"}); err != nil {
-		return fmt.Errorf("create the dead-letter queue: %w", err)
-	}
-	if c.queueURL, err = c.AWS.CreateQueue(RotateQueue, queueAttributes(c.AWS.QueueARN(DeadLetterQueue))); err != nil {
-		return fmt.Errorf("create the queue: %w", err)
-	}
-	return nil
-}
 
 // eventSource is Lambda's poller of the queue: it receives as the function's
 // role, invokes the function with a batch, and deletes what was not returned.
@@ -52,13 +28,20 @@ type eventSource struct {
 	done  chan struct{}
 }
 
-func (s *Stage) pollQueue(ctx context.Context) *eventSource {
+func (s *Stage) pollQueue(ctx context.Context) (*eventSource, error) {
 	ctx, stop := context.WithCancel(ctx)
 	cfg := s.AWS.Config()
-	cfg.Credentials = s.AWS.Role(RotateRole)
+	cfg.Credentials = s.AWS.Role(s.deployments["rotate"].role)
 	e := &eventSource{stage: s, api: sqs.NewFromConfig(cfg), stop: stop, done: make(chan struct{})}
+	// Lambda reads a queue's timeouts before it polls it.
+	if _, err := e.api.GetQueueAttributes(ctx, &sqs.GetQueueAttributesInput{
+		QueueUrl: &s.queueURL, AttributeNames: []types.QueueAttributeName{types.QueueAttributeNameVisibilityTimeout},
+	}); err != nil {
+		stop()
+		return nil, fmt.Errorf("the event source of the function rotate: %w", err)
+	}
 	go e.run(ctx)
-	return e
+	return e, nil
 }
 
 func (e *eventSource) close() {

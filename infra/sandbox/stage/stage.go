@@ -4,24 +4,17 @@
 package stage
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"fmt"
+	"maps"
+	"slices"
+	"strings"
 	"sync"
-	"time"
 
 	"databricks-credential-rotation/infra/sandbox/lambdahost"
 	"databricks-credential-rotation/shared/policy"
-)
-
-// What the template gives the functions.
-const (
-	rotateTimeout  = 15 * time.Minute
-	rotateMemoryMB = 256
-	auditTimeout   = 15 * time.Minute
-	auditMemoryMB  = 1024
-	revokeTimeout  = 2 * time.Minute
-	revokeMemoryMB = 512
 )
 
 // Config sets a stage up.
@@ -32,6 +25,14 @@ type Config struct {
 	Policy policy.Policy
 	// Seed makes ids and secret values of both clouds.
 	Seed uint64
+	// Parameters are the template's; what is not here is as in a deployment
+	// with federation and nothing else.
+	Parameters map[string]string
+	// Roles are the names of the roles that functions run as, by function, if
+	// not those of the template.
+	Roles map[string]string
+	// Environment are variables of functions, if not those of the template.
+	Environment map[string]map[string]string
 }
 
 // Stage is the clouds with the functions in them.
@@ -40,10 +41,12 @@ type Stage struct {
 	// Logs are the functions' logs, at the level DEBUG.
 	Logs *Logs
 
-	binaries string
+	config      Config
+	deployments map[string]deployment
 
 	mu       sync.Mutex
 	hosts    map[string]*lambdahost.Host
+	traces   map[string]int
 	tokens   []string
 	failures []string
 	front    *front
@@ -53,11 +56,11 @@ type Stage struct {
 // Open starts the clouds and deploys the functions. The end of ctx ends the
 // functions; [Stage.Close] ends everything.
 func Open(ctx context.Context, cfg Config) (*Stage, error) {
-	clouds, err := OpenClouds(cfg.Seed) //nolint:contextcheck // the simulators listen until they are closed
+	clouds, err := openClouds(cfg.Seed, cfg.Parameters) //nolint:contextcheck // the simulators listen until they are closed
 	if err != nil {
 		return nil, err
 	}
-	s := &Stage{Clouds: clouds, Logs: &Logs{}, binaries: cfg.Binaries, hosts: map[string]*lambdahost.Host{}}
+	s := &Stage{Clouds: clouds, Logs: &Logs{}, config: cfg, hosts: map[string]*lambdahost.Host{}, traces: map[string]int{}}
 	if err := s.open(ctx, cfg.Policy); err != nil {
 		s.Close()
 		return nil, err
@@ -69,41 +72,46 @@ func (s *Stage) open(ctx context.Context, p policy.Policy) error {
 	if err := s.SetPolicy(ctx, p); err != nil {
 		return err
 	}
-	if err := s.deploy(ctx, lambdahost.Function{
-		Name: "rotate", Env: environment(s.Clouds), Timeout: rotateTimeout, MemoryMB: rotateMemoryMB,
-	}); err != nil {
+	var err error
+	if s.deployments, err = s.Clouds.deployments(); err != nil {
 		return err
 	}
-	if err := s.deploy(ctx, lambdahost.Function{
-		Name: "audit", Env: auditEnvironment(s.Clouds), Timeout: auditTimeout, MemoryMB: auditMemoryMB,
-	}); err != nil {
-		return err
-	}
-	if err := s.deploy(ctx, lambdahost.Function{
-		Name: "revoke", Env: revokeEnvironment(s.Clouds), Timeout: revokeTimeout, MemoryMB: revokeMemoryMB,
-	}); err != nil {
-		return err
+	for _, name := range slices.Sorted(maps.Keys(s.deployments)) {
+		if err := s.deploy(ctx, s.deployments[name]); err != nil {
+			return err
+		}
 	}
 	// Secrets Manager calls the rotation function, and hands it a token that
 	// must not leave it.
 	s.AWS.SetFunction(s.FunctionARN("rotate"), func(ctx context.Context, payload []byte) ([]byte, error) {
 		s.note(payload)
-		return s.Invoke(ctx, "rotate", payload)
+		return s.InvokeAs(ctx, "secretsmanager.amazonaws.com", "rotate", payload)
 	})
-	s.source = s.pollQueue(ctx)
+	if s.source, err = s.pollQueue(ctx); err != nil {
+		return err
+	}
 	return s.serve(ctx)
 }
 
-func (s *Stage) deploy(ctx context.Context, f lambdahost.Function) error {
-	f.Path, f.ARN = Binary(s.binaries, f.Name), s.FunctionARN(f.Name)
-	f.LogLevel, f.Log = "DEBUG", s.Logs.writer(f.Name)
-	host, err := lambdahost.Start(ctx, f)
+func (s *Stage) deploy(ctx context.Context, d deployment) error {
+	d.role = cmp.Or(s.config.Roles[d.Name], d.role)
+	if !s.IAM.Assumes(s.AWS.RoleARN(d.role), "lambda.amazonaws.com") {
+		return fmt.Errorf("the role %s of the function %s cannot be assumed by Lambda", d.role, d.Name)
+	}
+	d.Env = append(d.Env, s.AWS.Env(d.role)...)
+	for name, value := range s.config.Environment[d.Name] {
+		d.Env = slices.DeleteFunc(d.Env, func(entry string) bool { return strings.HasPrefix(entry, name+"=") })
+		d.Env = append(d.Env, name+"="+value)
+	}
+	d.Path = Binary(s.config.Binaries, d.Name)
+	d.LogLevel, d.Log = "DEBUG", s.logStream(d)
+	host, err := lambdahost.Start(ctx, d.Function)
 	if err != nil {
 		return err
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.hosts[f.Name] = host
+	s.hosts[d.Name], s.deployments[d.Name] = host, d
 	return nil
 }
 
@@ -120,6 +128,7 @@ func (s *Stage) Invoke(ctx context.Context, name string, event []byte) ([]byte, 
 		return nil, fmt.Errorf("there is no function %q", name)
 	}
 	reply, err := host.Invoke(ctx, event)
+	s.trace(ctx, name)
 	if err != nil {
 		s.mu.Lock()
 		s.failures = append(s.failures, err.Error())
