@@ -16,6 +16,10 @@ CFN_LINT_VERSION := 1.51.0
 MOTO_VERSION := 5.2.1
 PYSPARK_VERSION := 4.0.1
 SAM_VERSION := 1.161.1
+CHECKOV_VERSION := 3.3.30
+GITLEAKS_VERSION := v8.30.1
+CYCLONEDX_VERSION := v1.10.0
+GO_LICENSES_VERSION := v1.6.0
 
 BIN := $(CURDIR)/.bin
 VENV := $(BIN)/venv
@@ -30,11 +34,22 @@ CFN_LINT := $(VENV)/cfn-lint-$(CFN_LINT_VERSION)
 MOTO := $(VENV)/moto-$(MOTO_VERSION)
 PYSPARK := $(VENV)/pyspark-$(PYSPARK_VERSION)
 SAM := $(VENV)/aws-sam-cli-$(SAM_VERSION)
+GITLEAKS := $(BIN)/gitleaks-$(GITLEAKS_VERSION)
+CYCLONEDX := $(BIN)/cyclonedx-gomod-$(CYCLONEDX_VERSION)
+GO_LICENSES := $(BIN)/go-licenses-$(GO_LICENSES_VERSION)-$(shell go env GOVERSION)
+# checkov pins what cfn-lint needs in other versions.
+CHECKOV_VENV := $(BIN)/checkov-$(CHECKOV_VERSION)
+CHECKOV := $(CHECKOV_VENV)/installed
 
 FUNCTIONS := rotate audit revoke
+TEMPLATES := template.yaml $(wildcard infra/*.yaml)
+
+# What a function's archive may weigh, in bytes: it is fetched at a cold start.
+MAX_ZIP := 8000000
 
 # The build of the deployed binaries, here and within sam build, which passes
 # the environment on to go build.
+LAMBDA_ENV = CGO_ENABLED=0 GOOS=linux GOARCH=arm64 GOFLAGS="$(LAMBDA_GOFLAGS)"
 LAMBDA_GOFLAGS := -trimpath -buildvcs=false -tags=lambda.norpc '-ldflags=-s -w'
 
 # skip says in one line what is not checked, and why.
@@ -110,15 +125,64 @@ sabotage: ## Break the rotation on purpose, and see that the tests notice
 	@go run ./infra/sabotage
 
 .PHONY: check
-check: modules format vet lint template workflows sam conformance sql-check browser sabotage ## Run everything that the gate needs, apart from the tests
+check: modules format vet lint template workflows secrets sam reproducible licenses conformance sql-check browser sabotage ## Run everything that the gate needs, apart from the tests
 
 .PHONY: build
 build: ## Build the functions for Lambda into dist/
 	@for name in $(FUNCTIONS); do \
-		CGO_ENABLED=0 GOOS=linux GOARCH=arm64 GOFLAGS="$(LAMBDA_GOFLAGS)" \
-			go build -o dist/$$name/bootstrap ./functions/$$name; \
+		$(LAMBDA_ENV) go build -o dist/$$name/bootstrap ./functions/$$name; \
 	done
 	@ls -l dist/*/bootstrap
+
+# The archiver is the one of aws-lambda-go, at the version of go.mod. It writes
+# no times, so that the same binary gives the same archive.
+.PHONY: zips
+zips: build ## Pack the functions for upload, and weigh them
+	@for name in $(FUNCTIONS); do \
+		go run github.com/aws/aws-lambda-go/cmd/build-lambda-zip -o dist/$$name.zip dist/$$name/bootstrap >/dev/null; \
+		size=$$(wc -c <dist/$$name.zip); echo "dist/$$name.zip: $$size bytes"; \
+		(( size <= $(MAX_ZIP) )) || { echo "$$name is heavier than $(MAX_ZIP) bytes"; exit 1; }; \
+	done
+
+# Two clones at places of different names; the second compiles everything anew.
+.PHONY: reproducible
+reproducible: ## Build what is committed twice, and compare the archives
+	@dir=$$(mktemp -d); trap 'rm -rf $$dir' EXIT; \
+	git clone --quiet --no-hardlinks . $$dir/first; \
+	git clone --quiet --no-hardlinks . $$dir/a/second/one; \
+	$(MAKE) -C $$dir/first zips >$$dir/log 2>&1 || { cat $$dir/log; exit 1; }; \
+	GOCACHE=$$dir/cache $(MAKE) -C $$dir/a/second/one zips >$$dir/log 2>&1 || { cat $$dir/log; exit 1; }; \
+	diff <(cd $$dir/first/dist && sha256sum *.zip) <(cd $$dir/a/second/one/dist && sha256sum *.zip) \
+		|| { echo "reproducible: two builds differ"; exit 1; }; \
+	grep bytes $$dir/log; echo "two builds of $$(git rev-parse --short HEAD) are identical"
+
+# What is handed out with a version: archives, what is in them, under which
+# licences, and the sums of all.
+.PHONY: release
+release: zips licenses $(CYCLONEDX) ## Archives, SBOMs, licences and checksums in dist/
+	@for name in $(FUNCTIONS); do \
+		$(LAMBDA_ENV) $(CYCLONEDX) app -json -licenses -noserial -main functions/$$name -output dist/$$name.cdx.json . 2>dist/sbom.log \
+			|| { cat dist/sbom.log; exit 1; }; \
+		echo "dist/$$name.cdx.json: $$(grep -c '"type": "library"' dist/$$name.cdx.json) modules"; \
+	done
+	@cd dist && sha256sum *.zip *.cdx.json licenses.csv >SHA256SUMS && cat SHA256SUMS
+
+# go-licenses knows no FreeType licence: github.com/golang/freetype is under the
+# FTL, which asks for a mention, or the GPL, as one chooses.
+.PHONY: licenses
+licenses: $(GO_LICENSES) ## List the licences of what is deployed; fail on one that we do not ship
+	@mkdir -p dist; \
+	$(LAMBDA_ENV) $(GO_LICENSES) report $(FUNCTIONS:%=./functions/%) --ignore github.com/golang/freetype --ignore $$(go list -m) \
+		--template infra/licenses.tpl >dist/licenses.csv 2>dist/licenses.log || { cat dist/licenses.log; exit 1; }; \
+	echo "github.com/golang/freetype,FTL" >>dist/licenses.csv; \
+	if grep -vE ',(Apache-2.0|MIT|BSD-2-Clause|BSD-3-Clause|ISC|FTL)$$' dist/licenses.csv; then \
+		echo "licenses: the above are not among those that we ship"; exit 1; \
+	fi; \
+	echo "dist/licenses.csv: $$(wc -l <dist/licenses.csv) packages, all under licences that we ship"
+
+.PHONY: secrets
+secrets: $(GITLEAKS) ## Search the repository's history for secrets
+	@$(GITLEAKS) git --no-banner --redact --log-level=warn .
 
 .PHONY: modules
 modules: ## Verify the downloaded modules against go.sum
@@ -139,12 +203,19 @@ lint: $(GOLANGCI_LINT) ## Run golangci-lint
 # Under the SAM transform cfn-lint does not look whether the actions in IAM
 # policies exist (W3037), so that rule reads the template once more without it.
 .PHONY: template
-template: ## Lint template.yaml
+template: ## Lint the templates, and scan them for weaknesses
 	@if ! $(MAKE) -s $(CFN_LINT) 2>/dev/null; then \
 		$(call skip,cfn-lint,make $(CFN_LINT) fails); \
 	else \
-		$(VENV)/bin/cfn-lint template.yaml; \
+		$(VENV)/bin/cfn-lint $(TEMPLATES); \
 		sed '/^Transform:/d' template.yaml | $(VENV)/bin/cfn-lint --mandatory-checks W3037 --ignore-checks E I W; \
+	fi
+	@if ! $(MAKE) -s $(CHECKOV) 2>/dev/null; then \
+		$(call skip,checkov,make $(CHECKOV) fails); \
+	else \
+		for file in $(TEMPLATES); do \
+			$(CHECKOV_VENV)/bin/checkov --framework cloudformation --skip-download --quiet --compact -f $$file; \
+		done; \
 	fi
 
 .PHONY: workflows
@@ -229,6 +300,28 @@ $(GREMLINS):
 	@echo "installing gremlins $(GREMLINS_VERSION)"
 	@GOBIN=$(BIN) GOFLAGS= go install github.com/go-gremlins/gremlins/cmd/gremlins@$(GREMLINS_VERSION)
 	@mv $(BIN)/gremlins $@
+
+# Its own build sets the version so.
+$(GITLEAKS):
+	@echo "installing gitleaks $(GITLEAKS_VERSION)"
+	@GOBIN=$(BIN) GOFLAGS= go install -ldflags=-X=github.com/zricethezav/gitleaks/v8/version.Version=$(GITLEAKS_VERSION) github.com/zricethezav/gitleaks/v8@$(GITLEAKS_VERSION)
+	@mv $(BIN)/gitleaks $@
+
+$(CYCLONEDX):
+	@echo "installing cyclonedx-gomod $(CYCLONEDX_VERSION)"
+	@GOBIN=$(BIN) GOFLAGS= go install github.com/CycloneDX/cyclonedx-gomod/cmd/cyclonedx-gomod@$(CYCLONEDX_VERSION)
+	@mv $(BIN)/cyclonedx-gomod $@
+
+$(GO_LICENSES):
+	@echo "installing go-licenses $(GO_LICENSES_VERSION)"
+	@GOBIN=$(BIN) GOFLAGS= go install github.com/google/go-licenses@$(GO_LICENSES_VERSION)
+	@mv $(BIN)/go-licenses $@
+
+$(CHECKOV):
+	@echo "installing checkov $(CHECKOV_VERSION)"
+	@$(PYTHON) -m venv --without-pip $(CHECKOV_VENV)
+	@$(PYTHON) -m pip --python $(CHECKOV_VENV)/bin/python install --quiet --disable-pip-version-check --no-input checkov==$(CHECKOV_VERSION)
+	@touch $@
 
 # Without pip, because Debian packs venv without it; pip of the system installs
 # into the environment from outside.
