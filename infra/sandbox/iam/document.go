@@ -223,12 +223,12 @@ func parsePrincipals(value any) (principals, error) {
 				switch account, isRoot := strings.CutSuffix(strings.TrimPrefix(name, "arn:aws:iam::"), ":root"); {
 				case name == "*":
 					p.everybody = true
+				case strings.ContainsAny(name, "*?"):
+					return p, fmt.Errorf("the principal %s has a wildcard, which AWS refuses", name)
 				case isRoot:
 					p.accountsWhole = append(p.accountsWhole, account)
 				case len(name) == 12 && strings.Trim(name, "0123456789") == "":
 					p.accountsWhole = append(p.accountsWhole, name)
-				case strings.ContainsAny(name, "*?"):
-					return p, fmt.Errorf("the principal %s has a wildcard, which AWS refuses", name)
 				default:
 					p.arns = append(p.arns, name)
 				}
