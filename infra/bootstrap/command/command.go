@@ -250,16 +250,29 @@ func (c *Command) say(format string, args ...any) {
 	_, _ = fmt.Fprintf(c.Out, format+"\n", args...)
 }
 
-// ask asks whether to go on. No answer, as from a pipeline, is a no.
-func (c *Command) ask() (bool, error) {
+// ask asks whether to go on. No answer, as from a pipeline, is a no, and so is
+// an interruption: the wait for an answer must not outlive it.
+func (c *Command) ask(ctx context.Context) (bool, error) {
 	_, _ = io.WriteString(c.Out, "Make what is missing? [y/N] ")
-	answer, err := bufio.NewReader(c.In).ReadString('\n')
-	if err != nil && !errors.Is(err, io.EOF) {
-		return false, fmt.Errorf("read the answer: %w", err)
+	type reply struct {
+		text string
+		err  error
 	}
-	switch strings.ToLower(strings.TrimSpace(answer)) {
-	case "y", "yes":
-		return true, nil
+	answer := make(chan reply, 1)
+	go func() {
+		text, err := bufio.NewReader(c.In).ReadString('\n')
+		answer <- reply{text, err}
+	}()
+	select {
+	case r := <-answer:
+		if r.err != nil && !errors.Is(r.err, io.EOF) {
+			return false, fmt.Errorf("read the answer: %w", r.err)
+		}
+		switch strings.ToLower(strings.TrimSpace(r.text)) {
+		case "y", "yes":
+			return true, nil
+		}
+	case <-ctx.Done():
 	}
 	c.say("")
 	return false, nil

@@ -4,8 +4,10 @@ import (
 	"context"
 	"flag"
 	"fmt"
+	"io"
 	"os"
 	"path/filepath"
+	"regexp"
 	"slices"
 	"strings"
 	"testing"
@@ -137,7 +139,7 @@ func TestHalfDone(t *testing.T) {
 				defer cancel()
 				w.Faults().OnKill(func(context.Context, faulttest.Call) { cancel() })
 				w.Faults().Add(faulttest.Fault{Op: op, Kind: kind})
-				first := w.runIn(ctx, admin, "", flags...)
+				first := w.runIn(ctx, admin, strings.NewReader(""), flags...)
 				if ctx.Err() != nil && first.code == 0 {
 					t.Errorf("a run that was ended says that all is done:\n%v", first)
 				}
@@ -211,6 +213,18 @@ func TestInsufficientRights(t *testing.T) {
 	})
 }
 
+// silence is a person who interrupts instead of answering.
+type silence struct {
+	interrupt func()
+	test      context.Context // ends what would wait for ever
+}
+
+func (s silence) Read([]byte) (int, error) {
+	s.interrupt()
+	<-s.test.Done()
+	return 0, io.EOF
+}
+
 // Without an agreement, and by a check, nothing changes.
 func TestPlanOnly(t *testing.T) {
 	w := newWorld(t)
@@ -220,6 +234,8 @@ func TestPlanOnly(t *testing.T) {
 	for _, answer := range []string{"", "\n", "n\n", "yes please\n"} {
 		w.expect(w.run(admin, answer, flags...), 3, "nothing was changed")
 	}
+	ctx, cancel := context.WithCancel(t.Context())
+	w.expect(w.runIn(ctx, admin, silence{cancel, t.Context()}, flags...), 3, "[y/N]", "nothing was changed")
 	r := w.run(admin, "", append(flags, "-check")...)
 	w.expect(r, 3,
 		`not complete: service principal "databricks-credential-rotation"`, "not complete: role account admin",
@@ -357,4 +373,42 @@ func TestPolicyIsPutRight(t *testing.T) {
 	w.expect(w.run(admin, "", append(flags, "-audience", "rotation", "-try")...), 0, "AWS vouches")
 	w.aws.DisableWebIdentity(true)
 	w.expect(w.run(admin, "", append(flags, "-audience", "rotation", "-try")...), 1, "enable-outbound-web-identity-federation")
+}
+
+// The pages name no flag and no output of the stack that there is not.
+func TestPages(t *testing.T) {
+	w := newWorld(t)
+	help := w.run(credentials{}, "", "-help").err
+	template, err := os.ReadFile("../../../template.yaml")
+	if err != nil {
+		t.Fatal(err)
+	}
+	flags := regexp.MustCompile("[ `(]-([a-z][a-z-]+)")
+	found := 0
+	for _, page := range []string{"../../../docs/bootstrap.md", "../../../README.md"} {
+		text, err := os.ReadFile(page)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, line := range strings.Split(strings.ReplaceAll(string(text), "\\\n", " "), "\n") {
+			if !strings.Contains(line, "infra/bootstrap") && !strings.Contains(line, "`-") {
+				continue
+			}
+			for _, flag := range flags.FindAllStringSubmatch(line, -1) {
+				found++
+				if !strings.Contains(help, "\n  -"+flag[1]) && flag[1] != "o" {
+					t.Errorf("%s: there is no flag -%s", page, flag[1])
+				}
+			}
+		}
+	}
+	for _, output := range regexp.MustCompile(`out (\w+)`).FindAllStringSubmatch(w.run(w.as(w.admin, nil), "", "-account-admin", "-yes").out, -1) {
+		found++
+		if !strings.Contains(string(template), "\n  "+output[1]+":\n") {
+			t.Errorf("the stack has no output %s", output[1])
+		}
+	}
+	if found < 20 {
+		t.Errorf("only %d flags and outputs were found in the pages", found)
+	}
 }

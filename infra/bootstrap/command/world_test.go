@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"fmt"
+	"io"
 	"slices"
 	"strings"
 	"testing"
@@ -93,14 +94,14 @@ func (r result) String() string {
 
 func (w *world) run(who credentials, answer string, args ...string) result {
 	w.t.Helper()
-	return w.runIn(w.t.Context(), who, answer, args...)
+	return w.runIn(w.t.Context(), who, strings.NewReader(answer), args...)
 }
 
-func (w *world) runIn(ctx context.Context, who credentials, answer string, args ...string) result {
+func (w *world) runIn(ctx context.Context, who credentials, answer io.Reader, args ...string) result {
 	w.t.Helper()
 	var out, errs bytes.Buffer
 	c := &command.Command{
-		In: strings.NewReader(answer), Out: &out, Err: &errs,
+		In: answer, Out: &out, Err: &errs,
 		Login: login.Options{Loaders: []config.Loader{who}, Transport: w.Transport()},
 		STS: func(context.Context) (rotator.STS, error) {
 			cfg := w.aws.Config()

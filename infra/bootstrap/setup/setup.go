@@ -19,7 +19,7 @@ type Setup struct {
 	// Out is where the plan and what was done are told.
 	Out io.Writer
 	// Ask asks whether the plan may be carried out; nil does not ask.
-	Ask func() (bool, error)
+	Ask func(context.Context) (bool, error)
 	// Try proves that the rotator can do its work, as the rotator; nil for no
 	// such trial. It returns what it has proven, each in a line.
 	Try func(context.Context, Rotator) ([]string, error)
@@ -102,7 +102,7 @@ func (s *Setup) Apply(ctx context.Context) (Rotator, error) {
 		return s.proven(ctx, s.known(there))
 	}
 	if s.Ask != nil {
-		yes, err := s.Ask()
+		yes, err := s.Ask(ctx)
 		if err != nil {
 			return Rotator{}, err
 		}
