@@ -18,7 +18,11 @@ import (
 func TestRegistration(t *testing.T) {
 	template := open(t, "infra/managed-secret.yaml")
 	r := template.Resource("Secret")
-	if diff := cmp.Diff([]any{map[string]any{"Key": managedsecret.TagKey, "Value": managedsecret.TagValue}}, r.At("Tags")); diff != "" {
+	tags := []any{
+		map[string]any{"Key": managedsecret.TagKey, "Value": managedsecret.TagValue},
+		map[string]any{"Key": managedsecret.BindingKey, "Value": map[string]any{"Ref": "ClientId"}},
+	}
+	if diff := cmp.Diff(tags, r.At("Tags")); diff != "" {
 		t.Errorf("tags (-want +template): %s", diff)
 	}
 	values := strings.NewReplacer(
