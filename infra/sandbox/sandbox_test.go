@@ -84,7 +84,7 @@ func serve(t *testing.T, s *show.Show, screen *terminal.Screen) {
 		t.Fatalf("serving ended by itself: %v", err)
 	}
 	text := screen.Transcript()[before:]
-	for _, want := range []string{"export AWS_ENDPOINT_URL=http://127.0.0.1:", "aws lambda invoke", "  rotated ", "; retired ", " 0 failures"} {
+	for _, want := range []string{"export AWS_ENDPOINT_URL=http://127.0.0.1:", "aws lambda invoke", "  rotated ", "retired ", " 0 failures"} {
 		if !strings.Contains(text, want) {
 			t.Errorf("while serving nothing says %q:\n%s", want, text)
 		}
