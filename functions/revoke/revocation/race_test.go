@@ -47,8 +47,7 @@ var others = []other{
 // returns false if first makes fewer calls.
 func (w *world) between(n int, first, second func() error) bool {
 	calls, played := 0, false
-	var hook func(faulttest.Call)
-	hook = func(c faulttest.Call) {
+	hook := func(c faulttest.Call) {
 		w.sample(c)
 		if calls++; calls == n && !played {
 			played = true

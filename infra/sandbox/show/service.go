@@ -117,6 +117,12 @@ func (s *Show) tellCommands(service Service) {
 		fmt.Sprintf(invoke, sweepEvent),
 		fmt.Sprintf(invoke, `{"action":"sweep","dry_run":true}`),
 		fmt.Sprintf(invoke, `{"action":"rotate","secrets":["`+fleet.WorkspaceUser+`"],"force":true}`))
+	revoke := `aws lambda invoke --function-name revoke --cli-binary-format raw-in-base64-out --payload '%s' /dev/stdout`
+	paste("a credential has leaked: what would be done, replace it now, lock its principal out, and let it in again",
+		fmt.Sprintf(revoke, `{"mode":"replace","secret":"`+fleet.WorkspaceUser+`","reason":"drill","dry_run":true}`),
+		fmt.Sprintf(revoke, `{"mode":"replace","secret":"`+fleet.WorkspaceUser+`","reason":"drill"}`),
+		fmt.Sprintf(revoke, `{"mode":"lockout","secret":"`+fleet.ByProtocol+`","reason":"drill"}`),
+		fmt.Sprintf(revoke, `{"mode":"release","secret":"`+fleet.ByProtocol+`","reason":"end of the drill"}`))
 	paste("Secrets Manager's own rotation",
 		`aws secretsmanager rotate-secret --secret-id `+fleet.ByProtocol+` --rotation-lambda-arn `+s.stage.FunctionARN("rotate"),
 		`aws secretsmanager describe-secret --secret-id `+fleet.ByProtocol)
