@@ -123,7 +123,7 @@ func (t Template) Resource(id string) Resource { return t.Resources()[id] }
 func (t Template) Resources() map[string]Resource {
 	all := map[string]Resource{}
 	for id, body := range t.Section("Resources") {
-		fields, _ := body.(map[string]any) //nolint:errcheck // nil has no fields
+		fields, _ := body.(map[string]any)
 		r := Resource{Type: text(fields["Type"])}
 		r.Properties, _ = fields["Properties"].(map[string]any)
 		all[id] = r
@@ -133,7 +133,7 @@ func (t Template) Resources() map[string]Resource {
 
 // Section is a part of the template, such as Parameters, by its names.
 func (t Template) Section(name string) map[string]any {
-	section, _ := t[name].(map[string]any) //nolint:errcheck // nil has no names
+	section, _ := t[name].(map[string]any)
 	return section
 }
 
@@ -151,6 +151,6 @@ func (r Resource) At(path ...string) any {
 }
 
 func text(v any) string {
-	s, _ := v.(string) //nolint:errcheck // empty is right for what is no text
+	s, _ := v.(string)
 	return s
 }

@@ -142,7 +142,7 @@ func TestSchedules(t *testing.T) {
 				t.Errorf("%s.%s: no flexible window", id, name)
 			}
 			expression, isText := schedule.At("ScheduleExpression").(string)
-			if zone := schedule.At("ScheduleExpressionTimezone"); zone == nil && !(isText && strings.HasPrefix(expression, "rate(")) {
+			if zone := schedule.At("ScheduleExpressionTimezone"); zone == nil && (!isText || !strings.HasPrefix(expression, "rate(")) {
 				t.Errorf("%s.%s: no time zone", id, name)
 			}
 		}
