@@ -4,7 +4,9 @@ import (
 	"fmt"
 	"time"
 
+	"databricks-credential-rotation/shared/credential"
 	"databricks-credential-rotation/shared/databrickstest"
+	"databricks-credential-rotation/shared/secret"
 )
 
 // What a revocation does is not the rotation's fault: grace is waived, and
@@ -65,13 +67,22 @@ func (e *Estate) Held(m *Managed) bool {
 	return !m.heldSince.IsZero()
 }
 
-// Values are the live OAuth secrets of a principal that no person made.
+// Values are the live OAuth secrets of a principal that no person made and
+// that somebody may have read: not those that a run has just issued and not
+// stored yet.
 func (e *Estate) Values(m *Managed) []string {
 	e.mu.Lock()
 	defer e.mu.Unlock()
+	recorded := map[string]bool{}
+	for _, v := range e.AWS.Versions(m.Name) {
+		if c, err := credential.Parse(secret.New(v.Value)); err == nil {
+			recorded[c.ClientSecret.Reveal()] = true
+		}
+	}
 	var values []string
 	for _, s := range e.Databricks.Secrets(m.Principal.ID) {
-		if !m.foreign[s.ID] || m.adopted(e, s.ID) {
+		inHand := !recorded[s.Value] && e.Now().Sub(s.CreateTime) < 31*time.Minute
+		if !inHand && (!m.foreign[s.ID] || m.adopted(e, s.ID)) {
 			values = append(values, s.Value)
 		}
 	}

@@ -126,7 +126,7 @@ func (w *world) send(m *estatetest.Managed, req revocation.Request) error {
 	switch {
 	case req.Mode == revocation.Release:
 	case req.Mode == revocation.Replace && req.One():
-		w.Killed(m, false, w.doomed(req, before, listed)...)
+		w.Killed(m, false, slices.DeleteFunc(w.doomed(req, before, listed), func(v string) bool { return !slices.Contains(values, v) })...)
 	case req.Mode == revocation.Replace:
 		w.Killed(m, false, values...)
 	case !w.isHeld(m) && req.One():

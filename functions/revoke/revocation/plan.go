@@ -240,8 +240,10 @@ func (s *situation) planReplace(all []live) []step {
 		case l.kind == kindCurrent:
 			steps = append(steps, step{action: Delete, id: l.ID, kind: l.kind, after: l.owner, why: "it is replaced, and grace is waived"})
 		case s.mayBeInHand(l):
-			// Once the new one is there, no other run can make this current.
-			if issuing[l.owner] {
+			// The rotation that made a pending one is given up before the new
+			// one is stored. Who holds one that no version records cannot be
+			// told; nobody has ever read it.
+			if issuing[l.owner] && l.kind != kindOrphan {
 				steps = append(steps, step{action: Delete, id: l.ID, kind: l.kind, after: l.owner, why: "grace is waived"})
 			}
 		default:
@@ -286,15 +288,19 @@ func (s *situation) sacrifices(m *managed, all []live) []string {
 	return ids
 }
 
-// mayBeInHand tells whether an OAuth secret was issued so recently, and not
-// before the current one, that another run may be about to make it current, or
-// just has. It cannot be what leaked, and without it that run would leave a
-// dead credential.
+// mayBeInHand tells whether an OAuth secret was issued so recently that
+// another run may be about to make it current, or just has. Without it that
+// run would leave a dead credential.
 func (s *situation) mayBeInHand(l live) bool {
-	if s.names(l.ID) {
+	if s.names(l.ID) || s.now.Sub(l.CreateTime) >= rotation.OrphanAge {
 		return false
 	}
-	return !l.CreateTime.Before(l.owner.current.credential.IssuedAt) && s.now.Sub(l.CreateTime) < rotation.OrphanAge
+	switch l.kind {
+	case kindOrphan, kindPending:
+		return true
+	default:
+		return !l.CreateTime.Before(l.owner.current.credential.IssuedAt)
+	}
 }
 
 // planRevoke deletes and issues nothing. If what is named is not current,
