@@ -19,6 +19,22 @@
 //	  "ROTATION_PREDECESSORS":         "1c…=2026-02-01T03:00:04Z 77…"
 //	}
 //
+// Readers that want other keys get them by a layout, which the value itself
+// states, so that one read says all:
+//
+//	"ROTATION_LAYOUT": "airflow"            conn_type, host, login, password, extra
+//	"ROTATION_LAYOUT": "dbt"                host, client_id, client_secret, auth_type
+//	"ROTATION_LAYOUT": "DatabricksSPSecret" accountId, clientId, clientSecret, servicePrincipalId, oauthSecretId
+//	"ROTATION_LAYOUT": "custom"             keys of your own, by
+//	"ROTATION_KEYS":   "host=DB_HOST client_id=DB_USER client_secret=DB_PASSWORD"
+//
+// It says what the next write is to look like. A value is read by whichever
+// layout is there, so the setting may be changed at any time. Two layouts with a
+// blank between them are written side by side, for as long as readers move from
+// one to the other; the keys of one that is no longer set are removed with the
+// next write. DatabricksSPSecret is recognised without a setting. It has no
+// host: it is the account console's, unless DATABRICKS_HOST names another.
+//
 // Because the current value names the predecessors that may still be alive,
 // one read tells a sweep everything about a secret.
 package credential
@@ -46,6 +62,8 @@ const (
 	KeyIssuedAt           = "ROTATION_ISSUED_AT"
 	KeyExpiresAt          = "ROTATION_EXPIRES_AT"
 	KeyPredecessors       = "ROTATION_PREDECESSORS"
+	KeyLayout             = "ROTATION_LAYOUT"
+	KeyKeys               = "ROTATION_KEYS"
 )
 
 // MaxSize is the largest value that Secrets Manager stores, in bytes.
@@ -81,6 +99,8 @@ type Credential struct {
 	// unknown are the keys that are somebody else's. They may well hold
 	// secrets, so they are kept as such.
 	unknown map[string]secret.Text
+	// form is the layout, the same for a successor.
+	form form
 }
 
 // Predecessor is an OAuth secret that was current once.
@@ -113,18 +133,15 @@ func (c Credential) Encode() (secret.Text, error) {
 		members[key] = raw
 		return err
 	}
-	for key, value := range map[string]string{
-		KeyHost:               c.Host,
-		KeyAccountID:          c.AccountID,
-		KeyClientID:           c.ClientID,
-		KeyClientSecret:       c.ClientSecret.Reveal(),
-		KeyServicePrincipalID: c.ServicePrincipalID,
-		KeyOAuthSecretID:      c.OAuthSecretID,
-		KeyScopes:             strings.Join(c.Scopes, " "),
-		KeyIssuedAt:           formatTime(c.IssuedAt),
-		KeyExpiresAt:          formatTime(c.ExpiresAt),
-		KeyPredecessors:       formatPredecessors(c.Predecessors),
-	} {
+	own, err := c.members()
+	if err != nil {
+		return secret.Text{}, err
+	}
+	own[KeyScopes] = strings.Join(c.Scopes, " ")
+	own[KeyIssuedAt] = formatTime(c.IssuedAt)
+	own[KeyExpiresAt] = formatTime(c.ExpiresAt)
+	own[KeyPredecessors] = formatPredecessors(c.Predecessors)
+	for key, value := range own {
 		if err := set(key, value); err != nil {
 			return secret.Text{}, fmt.Errorf("encoding %s: %w", key, err)
 		}

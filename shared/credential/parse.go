@@ -2,6 +2,7 @@ package credential
 
 import (
 	"bytes"
+	"cmp"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -27,7 +28,7 @@ var (
 // somebody put on the wrong side of the colon.
 var ownKeys = []string{
 	KeyHost, KeyAccountID, KeyClientID, KeyClientSecret, KeyServicePrincipalID,
-	KeyOAuthSecretID, KeyScopes, KeyIssuedAt, KeyExpiresAt, KeyPredecessors,
+	KeyOAuthSecretID, KeyScopes, KeyIssuedAt, KeyExpiresAt, KeyPredecessors, KeyLayout, KeyKeys,
 }
 
 // Parse reads a managed secret's value. The error lists every fault by the
@@ -39,33 +40,53 @@ func Parse(value secret.Text) (Credential, error) {
 		return Credential{}, err
 	}
 	p := parser{members: members, faulty: map[string]bool{}}
+	p.form = form{
+		setting: strings.Join(strings.Fields(p.take(KeyLayout)), " "), keys: strings.Join(strings.Fields(p.take(KeyKeys)), " "),
+	}
+	if p.form.setting == "" {
+		p.form.detected = detect(members)
+	}
+	written, others, err := p.form.layouts()
+	if err != nil {
+		return Credential{}, errors.Join(append(p.faults, err)...)
+	}
+	l := p.source(written, others)
+	p.l = l
 	c := Credential{
-		Host:               p.take(KeyHost),
-		AccountID:          p.take(KeyAccountID),
-		ClientID:           strings.ToLower(p.take(KeyClientID)), // as every list of Databricks has it
-		ClientSecret:       secret.New(p.take(KeyClientSecret)),
-		ServicePrincipalID: p.take(KeyServicePrincipalID),
-		OAuthSecretID:      p.take(KeyOAuthSecretID),
+		Host:               p.part(l.host),
+		ClientID:           strings.ToLower(p.part(l.id)), // as every list of Databricks has it
+		ClientSecret:       secret.New(p.part(l.secret)),
+		ServicePrincipalID: p.either(l.principal, KeyServicePrincipalID),
+		OAuthSecretID:      p.either(l.oauthSecret, KeyOAuthSecretID),
+		form:               p.form,
+	}
+	if c.Host == "" && l.name == LayoutExternal && p.has(l.account) {
+		c.Host = defaultConsole
 	}
 	c.Host = p.host(c.Host)
-	p.match(KeyAccountID, c.AccountID, uuidPattern, "a UUID")
-	if c.ClientID == "" {
-		p.fault(KeyClientID, "is missing: it is the service principal's application id, a UUID")
+	if !l.workspace(c) {
+		c.AccountID = p.part(l.account)
 	}
-	p.match(KeyClientID, c.ClientID, uuidPattern, "the service principal's application id, a UUID")
-	p.match(KeyServicePrincipalID, c.ServicePrincipalID, numericPattern, "the service principal's numeric id")
-	p.match(KeyOAuthSecretID, c.OAuthSecretID, secretIDPattern, "an OAuth secret's id")
+	p.match(l.account, c.AccountID, uuidPattern, "a UUID")
+	if c.ClientID == "" {
+		p.fault(l.label(l.id), "is missing: it is the service principal's application id, a UUID")
+	}
+	p.match(l.id, c.ClientID, uuidPattern, "the service principal's application id, a UUID")
+	p.match(cmp.Or(l.principal, KeyServicePrincipalID), c.ServicePrincipalID, numericPattern, "the service principal's numeric id")
+	p.match(cmp.Or(l.oauthSecret, KeyOAuthSecretID), c.OAuthSecretID, secretIDPattern, "an OAuth secret's id")
 	p.level(c)
+	p.agree(c, l, written)
 	c.Scopes = p.scopes(p.take(KeyScopes))
 	c.IssuedAt = p.time(KeyIssuedAt, p.take(KeyIssuedAt))
 	c.ExpiresAt = p.time(KeyExpiresAt, p.take(KeyExpiresAt))
 	c.Predecessors = p.predecessors(p.take(KeyPredecessors))
-	if c.OAuthSecretID != "" && !c.Issued() && !p.faulty[KeyClientSecret] {
-		p.fault(KeyOAuthSecretID, "names an OAuth secret, but "+KeyClientSecret+" is missing: restore it, or remove both to have a new one issued")
+	if c.OAuthSecretID != "" && !c.Issued() && !p.faulty[l.label(l.secret)] {
+		p.fault(cmp.Or(l.oauthSecret, KeyOAuthSecretID), "names an OAuth secret, but "+l.label(l.secret)+" is missing: restore it, or remove both to have a new one issued")
 	}
 	if len(p.faults) > 0 {
 		return Credential{}, errors.Join(p.faults...)
 	}
+	p.leave(c, l, written, others)
 	if len(p.members) > 0 {
 		c.unknown = make(map[string]secret.Text, len(p.members))
 		for key, raw := range p.members {
@@ -125,8 +146,11 @@ func notJSON(dec *json.Decoder) error {
 
 type parser struct {
 	members map[string]json.RawMessage
-	faulty  map[string]bool
-	faults  []error
+	form    form
+	// l is the layout that the value is read by.
+	l      layout
+	faulty map[string]bool
+	faults []error
 }
 
 // fault reports the first fault of a key; others follow from it.
@@ -138,8 +162,29 @@ func (p *parser) fault(key, why string) {
 	p.faults = append(p.faults, fmt.Errorf("%s %s", key, why))
 }
 
+// part takes a part of the credential by its key in the layout.
+func (p *parser) part(key string) string {
+	if key == "" {
+		return ""
+	}
+	return p.takeAs(key, p.l.label(key))
+}
+
+// either takes what the layout may have a key of its own for, beside the
+// bookkeeping's.
+func (p *parser) either(own, bookkeeping string) string {
+	text := p.take(bookkeeping)
+	other := p.part(own)
+	if text != "" && other != "" && text != other {
+		p.fault(bookkeeping, "says something else than "+own+": correct the one that is wrong, or remove it")
+	}
+	return cmp.Or(other, text)
+}
+
 // take removes a known key and returns its string.
-func (p *parser) take(key string) string {
+func (p *parser) take(key string) string { return p.takeAs(key, key) }
+
+func (p *parser) takeAs(key, label string) string {
 	raw, ok := p.members[key]
 	if !ok {
 		return ""
@@ -147,7 +192,7 @@ func (p *parser) take(key string) string {
 	delete(p.members, key)
 	var s string
 	if bytes.Equal(raw, []byte("null")) || json.Unmarshal(raw, &s) != nil {
-		p.fault(key, "must be a string")
+		p.fault(label, "must be a string")
 		return ""
 	}
 	return strings.TrimSpace(s)
@@ -155,46 +200,66 @@ func (p *parser) take(key string) string {
 
 func (p *parser) match(key, value string, pattern *regexp.Regexp, what string) {
 	if value != "" && !pattern.MatchString(value) {
-		p.fault(key, "must be "+what)
+		p.fault(p.l.label(key), "must be "+what)
 	}
 }
 
 // host checks the form only; whether the rotator may talk to a host is for
 // the Databricks client to decide.
 func (p *parser) host(text string) string {
+	label := p.l.label(p.l.host)
 	if text == "" {
-		p.fault(KeyHost, "is missing: it is the URL of the workspace or of the account console")
+		p.fault(label, "is missing: it is the URL of the workspace or of the account console")
 		return ""
 	}
+	host, fault := parseHost(text)
+	if fault != "" {
+		p.fault(label, fault)
+	}
+	return host
+}
+
+// parseHost returns scheme and host, or what is wrong.
+func parseHost(text string) (host, fault string) {
 	if !strings.Contains(text, "://") {
 		text = "https://" + text
 	}
 	u, err := url.Parse(text)
 	if err != nil || u.Host == "" || u.User != nil || u.RawQuery != "" || u.Fragment != "" || strings.Trim(u.Path, "/") != "" {
-		p.fault(KeyHost, "must be a URL of the form https://host")
-		return ""
+		return "", "must be a URL of the form https://host"
 	}
 	if u.Scheme != "https" && u.Scheme != "http" {
-		p.fault(KeyHost, "must begin with https://")
-		return ""
+		return "", "must begin with https://"
 	}
-	host := strings.ToLower(u.Host)
+	host = strings.ToLower(u.Host)
 	if !hostPattern.MatchString(host) {
-		p.fault(KeyHost, "must be a URL of the form https://host")
-		return ""
+		return "", "must be a URL of the form https://host"
 	}
-	return u.Scheme + "://" + host
+	return u.Scheme + "://" + host, ""
+}
+
+// normalizeHost is the host in the form that credentials have, or the text.
+func normalizeHost(text string) string {
+	if host, fault := parseHost(text); fault == "" {
+		return host
+	}
+	return text
+}
+
+func isConsole(host string) bool {
+	name := strings.TrimPrefix(host, "https://")
+	return strings.HasPrefix(name, "accounts.") || strings.HasPrefix(name, "accounts-")
 }
 
 // level holds the account id against the host: the account console needs one,
 // a workspace must not carry one, or the SDKs take it for the console.
 func (p *parser) level(c Credential) {
-	name := strings.TrimPrefix(c.Host, "https://")
-	switch console := strings.HasPrefix(name, "accounts.") || strings.HasPrefix(name, "accounts-"); {
+	account := p.l.label(p.l.account)
+	switch console := isConsole(c.Host); {
 	case console && c.AccountID == "":
-		p.fault(KeyAccountID, "is missing: the account console's host needs it")
+		p.fault(account, "is missing: the account console's host needs it")
 	case !console && strings.HasPrefix(c.Host, "https://") && c.AccountID != "":
-		p.fault(KeyAccountID, "belongs to the account console's host only: remove it, or set "+KeyHost+" to the console's URL")
+		p.fault(account, "belongs to the account console's host only: remove it, or set "+p.l.label(p.l.host)+" to the console's URL")
 	}
 }
 
