@@ -1,0 +1,286 @@
+// Command applications runs applications against the sandbox while their
+// credential is rotated five times, each time with a grace period of some
+// seconds. It fails if a call of theirs fails, and if a process that reads its
+// secret once does not fail, after grace and not before.
+//
+//	go run ./infra/applications                       the Go application
+//	go run ./infra/applications -python .bin/venv/bin/python   and the one in Python
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"flag"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strconv"
+	"time"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/service/secretsmanager"
+	"github.com/aws/aws-sdk-go-v2/service/secretsmanager/types"
+
+	"databricks-credential-rotation/infra/sandbox/stage"
+	"databricks-credential-rotation/shared/databrickstest"
+	"databricks-credential-rotation/shared/managedsecret"
+	"databricks-credential-rotation/shared/policy"
+)
+
+const (
+	secretName = "applications/etl"
+	rotations  = 5
+	grace      = 4 * time.Second
+	// checkEvery is how often an application looks, so that it does within the
+	// grace period.
+	checkEvery = time.Second
+	// begin is how long the slowest of them takes to make its first call.
+	begin = 30 * time.Second
+)
+
+func main() {
+	python := flag.String("python", "", "a Python that has boto3 and databricks-sdk")
+	flag.Parse()
+	ctx, cancel := context.WithTimeout(context.Background(), 5*time.Minute)
+	defer cancel()
+	if err := run(ctx, *python); err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		os.Exit(1) //nolint:gocritic // the process ends
+	}
+}
+
+// application is a process that calls Databricks all the time.
+type application struct {
+	name    string
+	command []string
+	// once tells that it reads the secret at its start only.
+	once bool
+
+	process *exec.Cmd
+	out     *os.File
+	result  result
+}
+
+// result is the last line of an application.
+type result struct {
+	Calls        int    `json:"calls"`
+	Failures     int    `json:"failures"`
+	FirstFailure string `json:"first_failure"`
+}
+
+func run(ctx context.Context, python string) error {
+	dir, err := os.MkdirTemp("", "applications")
+	if err != nil {
+		return err
+	}
+	defer func() { _ = os.RemoveAll(dir) }()
+	if err := stage.Build(ctx, dir); err != nil {
+		return err
+	}
+	goapp := filepath.Join(dir, "goapp")
+	build := exec.CommandContext(ctx, "go", "build", "-o", goapp, "databricks-credential-rotation/infra/applications/goapp") //nolint:gosec // a path of this repository
+	build.Stderr = os.Stderr
+	if err := build.Run(); err != nil {
+		return fmt.Errorf("build the application: %w", err)
+	}
+	s, err := stage.Open(ctx, stage.Config{Binaries: dir, Policy: policy.Policy{
+		Interval: 30 * 24 * time.Hour, Grace: grace, Lifetime: 90 * 24 * time.Hour,
+	}})
+	if err != nil {
+		return err
+	}
+	defer s.Close()
+	principal, err := register(ctx, s)
+	if err != nil {
+		return err
+	}
+	every := checkEvery.String()
+	apps := []*application{
+		{name: "Go, databricks-sdk-go and shared/consumer", command: []string{goapp, "-secret", secretName, "-check-every", every}},
+		{name: "Go, read once, authenticates for each call", command: []string{goapp, "-secret", secretName, "-once"}, once: true},
+	}
+	if python != "" {
+		apps = append(apps, &application{name: "Python, databricks-sdk and boto3", command: []string{
+			python, filepath.Join("infra", "applications", "python", "app.py"),
+			"--secret", secretName, "--check-every", strconv.FormatFloat(checkEvery.Seconds(), 'f', -1, 64),
+		}})
+	}
+	graceOver, err := play(ctx, s, principal, apps, dir)
+	if err != nil {
+		return err
+	}
+	return judge(apps, graceOver)
+}
+
+// register makes a principal with a managed secret, and has the first
+// credential issued.
+func register(ctx context.Context, s *stage.Stage) (databrickstest.Principal, error) {
+	principal := s.Databricks.AddPrincipal(databrickstest.PrincipalSpec{DisplayName: "etl"})
+	s.Databricks.Assign(principal.ID, s.Analytics, false)
+	s.Databricks.GrantManager(s.Rotator.ID, principal.ID)
+	value, err := json.Marshal(map[string]string{"DATABRICKS_HOST": s.Analytics.Host(), "DATABRICKS_CLIENT_ID": principal.ApplicationID})
+	if err != nil {
+		return principal, err
+	}
+	_, err = s.SecretsManager("operator").CreateSecret(ctx, &secretsmanager.CreateSecretInput{
+		Name: aws.String(secretName), SecretString: aws.String(string(value)),
+		Tags: []types.Tag{{Key: aws.String(managedsecret.TagKey), Value: aws.String(managedsecret.TagValue)}},
+	})
+	if err != nil {
+		return principal, err
+	}
+	return principal, sweep(ctx, s)
+}
+
+func sweep(ctx context.Context, s *stage.Stage) error {
+	_, err := s.Invoke(ctx, "rotate", []byte(`{"action":"sweep"}`))
+	return err
+}
+
+// play rotates while the applications are at work. It returns when the first
+// predecessor was ended.
+func play(ctx context.Context, s *stage.Stage, principal databrickstest.Principal, apps []*application, dir string) (time.Time, error) {
+	for i, a := range apps {
+		if err := a.start(ctx, s.AWS.Env("operator"), filepath.Join(dir, "out"+strconv.Itoa(i))); err != nil {
+			return time.Time{}, err
+		}
+	}
+	defer func() {
+		for _, a := range apps {
+			a.kill()
+		}
+	}()
+	if err := atWork(ctx, s, len(apps)); err != nil {
+		return time.Time{}, err
+	}
+	var graceOver time.Time
+	for i := range rotations {
+		if _, err := s.Invoke(ctx, "rotate", []byte(`{"action":"rotate","secrets":["`+secretName+`"],"force":true}`)); err != nil {
+			return time.Time{}, err
+		}
+		if n := len(s.Databricks.Secrets(principal.ID)); n != 2 {
+			return time.Time{}, fmt.Errorf("after rotation %d there are %d OAuth secrets, not a current one and its predecessor", i+1, n)
+		}
+		if err := sleep(ctx, grace+time.Second); err != nil {
+			return time.Time{}, err
+		}
+		if i == 0 {
+			graceOver = time.Now()
+		}
+		if err := sweep(ctx, s); err != nil {
+			return time.Time{}, err
+		}
+		if n := len(s.Databricks.Secrets(principal.ID)); n != 1 {
+			return time.Time{}, fmt.Errorf("after the grace of rotation %d there are %d OAuth secrets", i+1, n)
+		}
+		if err := sleep(ctx, time.Second); err != nil {
+			return time.Time{}, err
+		}
+	}
+	for _, a := range apps {
+		if err := a.stop(); err != nil {
+			return time.Time{}, err
+		}
+	}
+	return graceOver, nil
+}
+
+// atWork waits until each application has made a call.
+func atWork(ctx context.Context, s *stage.Stage, apps int) error {
+	// Each reads the secret once before its first call, and a moment later all
+	// of them have called.
+	for end := time.Now().Add(begin); time.Now().Before(end); {
+		reads := 0
+		for _, c := range s.AWS.Faults().Calls() {
+			if c.Op == "GetSecretValue" && c.Caller == s.AWS.RoleARN("operator") {
+				reads++
+			}
+		}
+		if reads >= apps {
+			return sleep(ctx, 2*time.Second)
+		}
+		if err := sleep(ctx, 50*time.Millisecond); err != nil {
+			return err
+		}
+	}
+	return fmt.Errorf("not every application has read its secret within %v", begin)
+}
+
+func judge(apps []*application, graceOver time.Time) error {
+	var errs []error
+	fmt.Fprintf(os.Stdout, "%d rotations, each with %v of grace\n", rotations, grace)
+	for _, a := range apps {
+		r := a.result
+		fmt.Fprintf(os.Stdout, "  %-44s %4d calls, %d failed", a.name, r.Calls, r.Failures)
+		if !a.once {
+			fmt.Fprintln(os.Stdout)
+			if r.Failures > 0 || r.Calls < 50 {
+				errs = append(errs, fmt.Errorf("%s: %d of %d calls failed", a.name, r.Failures, r.Calls))
+			}
+			continue
+		}
+		first, err := time.Parse(time.RFC3339Nano, r.FirstFailure)
+		if err != nil || first.Before(graceOver) {
+			errs = append(errs, fmt.Errorf("%s: its calls must fail from the end of the first grace on, not before; the first failed at %q", a.name, r.FirstFailure))
+			fmt.Fprintln(os.Stdout)
+			continue
+		}
+		fmt.Fprintf(os.Stdout, ", the first %v after the end of the first grace\n", first.Sub(graceOver).Round(10*time.Millisecond))
+	}
+	return errors.Join(errs...)
+}
+
+func (a *application) start(ctx context.Context, env []string, path string) error {
+	out, err := os.Create(path) //nolint:gosec // in a directory of our own
+	if err != nil {
+		return err
+	}
+	a.out = out
+	a.process = exec.CommandContext(ctx, a.command[0], a.command[1:]...) //nolint:gosec // programs of this repository
+	a.process.Env = append(env, "HOME="+filepath.Dir(path), "PATH="+os.Getenv("PATH"))
+	a.process.Stdout, a.process.Stderr = out, os.Stderr
+	if err := a.process.Start(); err != nil {
+		return fmt.Errorf("start %s: %w", a.name, err)
+	}
+	return nil
+}
+
+// stop has the application end and reads its last line.
+func (a *application) stop() error {
+	if err := a.process.Process.Signal(os.Interrupt); err != nil {
+		return fmt.Errorf("stop %s: %w", a.name, err)
+	}
+	if err := a.process.Wait(); err != nil {
+		return fmt.Errorf("%s: %w", a.name, err)
+	}
+	line, err := os.ReadFile(a.out.Name())
+	if err != nil {
+		return err
+	}
+	if err := json.Unmarshal(line, &a.result); err != nil {
+		return fmt.Errorf("%s: its last line: %w", a.name, err)
+	}
+	return nil
+}
+
+// kill ends an application that was not stopped.
+func (a *application) kill() {
+	if a.process != nil && a.process.ProcessState == nil {
+		_ = a.process.Process.Kill()
+		_ = a.process.Wait()
+	}
+	if a.out != nil {
+		_ = a.out.Close()
+	}
+}
+
+func sleep(ctx context.Context, d time.Duration) error {
+	select {
+	case <-time.After(d):
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}
