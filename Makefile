@@ -14,6 +14,8 @@ ACTIONLINT_VERSION := v1.7.12
 GREMLINS_VERSION := v0.6.0
 CFN_LINT_VERSION := 1.51.0
 MOTO_VERSION := 5.2.1
+DATABRICKS_PYTHON_VERSION := 0.156.0
+BOTO3_VERSION := 1.44.8
 PYSPARK_VERSION := 4.0.1
 SAM_VERSION := 1.161.1
 CHECKOV_VERSION := 3.3.30
@@ -32,6 +34,8 @@ ACTIONLINT := $(BIN)/actionlint-$(ACTIONLINT_VERSION)
 GREMLINS := $(BIN)/gremlins-$(GREMLINS_VERSION)
 CFN_LINT := $(VENV)/cfn-lint-$(CFN_LINT_VERSION)
 MOTO := $(VENV)/moto-$(MOTO_VERSION)
+# An environment of its own, because other tools want boto3 at other versions.
+APPLICATIONS := $(BIN)/consumers/databricks-sdk-$(DATABRICKS_PYTHON_VERSION)-boto3-$(BOTO3_VERSION)
 PYSPARK := $(VENV)/pyspark-$(PYSPARK_VERSION)
 SAM := $(VENV)/aws-sam-cli-$(SAM_VERSION)
 GITLEAKS := $(BIN)/gitleaks-$(GITLEAKS_VERSION)
@@ -125,7 +129,7 @@ sabotage: ## Break the rotation on purpose, and see that the tests notice
 	@go run ./infra/sabotage
 
 .PHONY: check
-check: modules format vet lint template workflows secrets sam reproducible licenses conformance sql-check browser sabotage ## Run everything that the gate needs, apart from the tests
+check: modules format vet lint template workflows secrets sam reproducible licenses conformance sql-check browser consumers sabotage ## Run everything that the gate needs, apart from the tests
 
 .PHONY: build
 build: ## Build the functions for Lambda into dist/
@@ -282,6 +286,16 @@ browser: ## Open the audit's report in headless Chromium
 		go test -count=1 -tags=browser -run '^TestBrowser' ./functions/audit/auditing/page -pictures "$(PICTURES)"; \
 	fi
 
+# Takes half a minute: the grace period is some seconds, and it is waited for.
+.PHONY: consumers
+consumers: ## Run applications in Go and Python through five rotations
+	@if ! $(MAKE) -s $(APPLICATIONS) 2>/dev/null; then \
+		go run ./infra/applications; \
+		$(call skip,consumers in Python,make $(APPLICATIONS) fails); \
+	else \
+		go run ./infra/applications -python $(BIN)/consumers/bin/python; \
+	fi
+
 .PHONY: clean
 clean: ## Remove what was built; the tools in .bin stay
 	@rm -rf dist .aws-sam
@@ -338,6 +352,13 @@ $(CFN_LINT): | $(VENV)/bin/python
 $(MOTO): | $(VENV)/bin/python
 	@echo "installing moto $(MOTO_VERSION)"
 	@$(PIP) 'moto[server]==$(MOTO_VERSION)'
+	@touch $@
+
+$(APPLICATIONS):
+	@echo "installing databricks-sdk $(DATABRICKS_PYTHON_VERSION) and boto3 $(BOTO3_VERSION)"
+	@$(PYTHON) -m venv --without-pip $(BIN)/consumers
+	@$(PYTHON) -m pip --python $(BIN)/consumers/bin/python install --quiet --disable-pip-version-check --no-input \
+		databricks-sdk==$(DATABRICKS_PYTHON_VERSION) boto3==$(BOTO3_VERSION)
 	@touch $@
 
 $(PYSPARK): | $(VENV)/bin/python

@@ -3,11 +3,14 @@
 // seconds. It fails if a call of theirs fails, and if a process that reads its
 // secret once does not fail, after grace and not before.
 //
-//	go run ./infra/applications                       the Go application
-//	go run ./infra/applications -python .bin/venv/bin/python   and the one in Python
+//	go run ./infra/applications
+//	go run ./infra/applications -python .bin/consumers/bin/python
+//
+// The second line runs the application in Python as well.
 package main
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
@@ -16,6 +19,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"time"
 
@@ -60,6 +64,7 @@ type application struct {
 
 	process *exec.Cmd
 	out     *os.File
+	said    bytes.Buffer
 	result  result
 }
 
@@ -210,24 +215,24 @@ func atWork(ctx context.Context, s *stage.Stage, apps int) error {
 
 func judge(apps []*application, graceOver time.Time) error {
 	var errs []error
-	fmt.Fprintf(os.Stdout, "%d rotations, each with %v of grace\n", rotations, grace)
+	fmt.Printf("%d rotations, each with %v of grace\n", rotations, grace)
 	for _, a := range apps {
 		r := a.result
-		fmt.Fprintf(os.Stdout, "  %-44s %4d calls, %d failed", a.name, r.Calls, r.Failures)
+		fmt.Printf("  %-44s %4d calls, %d failed", a.name, r.Calls, r.Failures)
 		if !a.once {
-			fmt.Fprintln(os.Stdout)
+			fmt.Println()
 			if r.Failures > 0 || r.Calls < 50 {
-				errs = append(errs, fmt.Errorf("%s: %d of %d calls failed", a.name, r.Failures, r.Calls))
+				errs = append(errs, fmt.Errorf("%s: %d of %d calls failed; it said\n%s", a.name, r.Failures, r.Calls, a.said.String()))
 			}
 			continue
 		}
 		first, err := time.Parse(time.RFC3339Nano, r.FirstFailure)
 		if err != nil || first.Before(graceOver) {
 			errs = append(errs, fmt.Errorf("%s: its calls must fail from the end of the first grace on, not before; the first failed at %q", a.name, r.FirstFailure))
-			fmt.Fprintln(os.Stdout)
+			fmt.Println()
 			continue
 		}
-		fmt.Fprintf(os.Stdout, ", the first %v after the end of the first grace\n", first.Sub(graceOver).Round(10*time.Millisecond))
+		fmt.Printf(", the first %v after the end of the first grace\n", first.Sub(graceOver).Round(10*time.Millisecond))
 	}
 	return errors.Join(errs...)
 }
@@ -239,8 +244,8 @@ func (a *application) start(ctx context.Context, env []string, path string) erro
 	}
 	a.out = out
 	a.process = exec.CommandContext(ctx, a.command[0], a.command[1:]...) //nolint:gosec // programs of this repository
-	a.process.Env = append(env, "HOME="+filepath.Dir(path), "PATH="+os.Getenv("PATH"))
-	a.process.Stdout, a.process.Stderr = out, os.Stderr
+	a.process.Env = slices.Concat(env, []string{"HOME=" + filepath.Dir(path), "PATH=" + os.Getenv("PATH")})
+	a.process.Stdout, a.process.Stderr = out, &a.said
 	if err := a.process.Start(); err != nil {
 		return fmt.Errorf("start %s: %w", a.name, err)
 	}
@@ -253,7 +258,7 @@ func (a *application) stop() error {
 		return fmt.Errorf("stop %s: %w", a.name, err)
 	}
 	if err := a.process.Wait(); err != nil {
-		return fmt.Errorf("%s: %w", a.name, err)
+		return fmt.Errorf("%s: %w; it said\n%s", a.name, err, a.said.String())
 	}
 	line, err := os.ReadFile(a.out.Name())
 	if err != nil {

@@ -119,13 +119,15 @@ func parseKeys(text string) (layout, error) {
 	return l, nil
 }
 
-// form is how a value is laid out: what it says of that, and what was seen. It
-// is made of strings only, so that credentials compare.
+// form is how a value is laid out: what it says of that, and what was seen.
 type form struct {
 	setting, keys string
 	// detected is the layout of a value that says nothing.
 	detected string
 }
+
+// Equal lets credentials be compared in tests.
+func (f form) Equal(other form) bool { return f == other }
 
 // layouts returns those that are written, and all others that are known.
 func (f form) layouts() (written, others []layout, err error) {
