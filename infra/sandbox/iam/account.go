@@ -271,6 +271,14 @@ func (a *Account) Unconditioned(c Condition) *Account {
 	})
 }
 
+// OfRoles is the same account without the policies of resources, and with no
+// observer.
+func (a *Account) OfRoles() *Account {
+	out := a.with(func(_ role, s statement) (statement, bool) { return s, true })
+	out.resources = map[string]document{}
+	return out
+}
+
 func (a *Account) with(change func(role, statement) (statement, bool)) *Account {
 	a.mu.Lock()
 	defer a.mu.Unlock()

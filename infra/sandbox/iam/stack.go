@@ -149,7 +149,11 @@ func (a *Account) readPermissions(stack *template.Stack) error {
 				s.resource, err = functionARN(stack, functions, value)
 				faults = append(faults, err)
 			case "Principal":
-				s.principals.services = []string{value}
+				if strings.HasPrefix(value, "arn:") {
+					s.principals.arns = []string{value}
+				} else {
+					s.principals.services = []string{value}
+				}
 			case "SourceAccount":
 				s.conditions = append(s.conditions, condition{operator: "StringEquals", key: "aws:SourceAccount", values: []string{value}})
 			case "SourceArn":

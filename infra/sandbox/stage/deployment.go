@@ -23,6 +23,10 @@ const (
 	RevokeRole = "revoke"
 )
 
+// ResponderRole is the role of who may invoke the function revoke, if the
+// parameter ResponderArns makes one.
+const ResponderRole = "responder"
+
 // Names of the stack's queues.
 const (
 	RotateQueue           = "rotate"
@@ -36,7 +40,7 @@ const stackName = "databricks-credential-rotation"
 // names are the physical names of what the template makes.
 var names = map[string]string{
 	"RotateFunction": "rotate", "AuditFunction": "audit", "RevokeFunction": "revoke",
-	"RotateRole": RotateRole, "AuditRole": AuditRole, "RevokeRole": RevokeRole, "ScheduleRole": "schedule",
+	"RotateRole": RotateRole, "AuditRole": AuditRole, "RevokeRole": RevokeRole, "ScheduleRole": "schedule", "ResponderRole": ResponderRole,
 	"RotateQueue": RotateQueue, "RotateDeadLetterQueue": DeadLetterQueue,
 	"FailedInvocationQueue": FailedInvocationQueue, "UndeliveredQueue": UndeliveredQueue,
 	"DataBucket": DataBucket, "NotificationTopic": "notifications",

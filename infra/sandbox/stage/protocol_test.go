@@ -93,7 +93,15 @@ type managed struct {
 }
 
 func newSecret(t *testing.T) *managed {
-	s := open(t)
+	t.Helper()
+	return registered(t, open(t), &secretsmanager.CreateSecretInput{
+		Tags: []types.Tag{{Key: aws.String("databricks-rotation"), Value: aws.String("managed")}},
+	})
+}
+
+// registered makes a principal with a credential, and the secret that holds it.
+func registered(t *testing.T, s *stage.Stage, in *secretsmanager.CreateSecretInput) *managed {
+	t.Helper()
 	w := &managed{t: t, stage: s, name: "etl", principal: s.Databricks.AddPrincipal(databrickstest.PrincipalSpec{DisplayName: "etl"})}
 	issued, err := s.Databricks.AddSecret(w.principal.ID, databrickstest.SecretSpec{Lifetime: 365 * 24 * time.Hour})
 	if err != nil {
@@ -107,11 +115,8 @@ func newSecret(t *testing.T) *managed {
 	if err != nil {
 		t.Fatal(err)
 	}
-	_, err = s.SecretsManager("operator").CreateSecret(t.Context(), &secretsmanager.CreateSecretInput{
-		Name: &w.name, SecretString: aws.String(string(value)),
-		Tags: []types.Tag{{Key: aws.String("databricks-rotation"), Value: aws.String("managed")}},
-	})
-	if err != nil {
+	in.Name, in.SecretString = &w.name, aws.String(string(value))
+	if _, err := s.SecretsManager("operator").CreateSecret(t.Context(), in); err != nil {
 		t.Fatal(err)
 	}
 	return w

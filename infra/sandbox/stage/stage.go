@@ -12,7 +12,9 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"time"
 
+	"databricks-credential-rotation/infra/sandbox/iam"
 	"databricks-credential-rotation/infra/sandbox/lambdahost"
 	"databricks-credential-rotation/shared/policy"
 )
@@ -28,11 +30,12 @@ type Config struct {
 	// Parameters are the template's; what is not here is as in a deployment
 	// with federation and nothing else.
 	Parameters map[string]string
-	// Roles are the names of the roles that functions run as, by function, if
-	// not those of the template.
-	Roles map[string]string
 	// Environment are variables of functions, if not those of the template.
 	Environment map[string]map[string]string
+	// Timeouts are those of functions, if not those of the template.
+	Timeouts map[string]time.Duration
+	// Observe is told of every decision of IAM.
+	Observe func(iam.Call)
 }
 
 // Stage is the clouds with the functions in them.
@@ -69,6 +72,7 @@ func Open(ctx context.Context, cfg Config) (*Stage, error) {
 }
 
 func (s *Stage) open(ctx context.Context, p policy.Policy) error {
+	s.IAM.Observe(s.config.Observe)
 	if err := s.SetPolicy(ctx, p); err != nil {
 		return err
 	}
@@ -93,8 +97,19 @@ func (s *Stage) open(ctx context.Context, p policy.Policy) error {
 	return s.serve(ctx)
 }
 
+// RunAs deploys a function anew, with another role.
+func (s *Stage) RunAs(ctx context.Context, function, role string) error {
+	described, err := s.Clouds.deployments()
+	if err != nil {
+		return err
+	}
+	s.Undeploy(function)
+	d := described[function]
+	d.role = role
+	return s.deploy(ctx, d)
+}
+
 func (s *Stage) deploy(ctx context.Context, d deployment) error {
-	d.role = cmp.Or(s.config.Roles[d.Name], d.role)
 	if !s.IAM.Assumes(s.AWS.RoleARN(d.role), "lambda.amazonaws.com") {
 		return fmt.Errorf("the role %s of the function %s cannot be assumed by Lambda", d.role, d.Name)
 	}
@@ -103,6 +118,7 @@ func (s *Stage) deploy(ctx context.Context, d deployment) error {
 		d.Env = slices.DeleteFunc(d.Env, func(entry string) bool { return strings.HasPrefix(entry, name+"=") })
 		d.Env = append(d.Env, name+"="+value)
 	}
+	d.Timeout = cmp.Or(s.config.Timeouts[d.Name], d.Timeout)
 	d.Path = Binary(s.config.Binaries, d.Name)
 	d.LogLevel, d.Log = "DEBUG", s.logStream(d)
 	host, err := lambdahost.Start(ctx, d.Function)

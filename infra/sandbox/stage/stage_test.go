@@ -54,11 +54,16 @@ func run(m *testing.M) int {
 
 func open(t *testing.T) *stage.Stage {
 	t.Helper()
+	return openWith(t, stage.Config{})
+}
+
+func openWith(t *testing.T, config stage.Config) *stage.Stage {
+	t.Helper()
 	if testing.Short() {
 		t.Skip("compiles and runs the functions")
 	}
-	p := policy.Default()
-	s, err := stage.Open(t.Context(), stage.Config{Binaries: binaries, Policy: p})
+	config.Binaries, config.Policy = binaries, policy.Default()
+	s, err := stage.Open(t.Context(), config)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -104,13 +109,18 @@ func TestNoLogLevelDropsTheTrail(t *testing.T) {
 // invoke calls Lambda's Invoke by its wire protocol.
 func invoke(t *testing.T, s *stage.Stage, function, kind, event string) (*http.Response, string) {
 	t.Helper()
+	return invokeAs(t, s, "operator", function, kind, event)
+}
+
+func invokeAs(t *testing.T, s *stage.Stage, role, function, kind, event string) (*http.Response, string) {
+	t.Helper()
 	in, err := http.NewRequestWithContext(t.Context(), http.MethodPost,
 		s.Endpoint()+"/2015-03-31/functions/"+url.PathEscape(function)+"/invocations", strings.NewReader(event))
 	if err != nil {
 		t.Fatal(err)
 	}
 	in.Header.Set("X-Amz-Invocation-Type", kind)
-	signAs(in, s.Env("operator"))
+	signAs(in, s.Env(role))
 	out, err := http.DefaultClient.Do(in)
 	if err != nil {
 		t.Fatal(err)

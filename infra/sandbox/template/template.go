@@ -36,6 +36,8 @@ type Stack struct {
 	parameters map[string]any
 	conditions map[string]*yaml.Node
 	resources  map[string]*yaml.Node
+	// globals are what SAM adds to every function.
+	globals *yaml.Node
 }
 
 // Resource is one resource of a stack.
@@ -77,6 +79,11 @@ func Read(document []byte, setting Setting) (*Stack, error) {
 	if s.resources, err = section(sections, "Resources"); err != nil {
 		return nil, err
 	}
+	globals, err := section(sections, "Globals")
+	if err != nil {
+		return nil, err
+	}
+	s.globals = globals["Function"]
 	declared, err := section(sections, "Parameters")
 	if err != nil {
 		return nil, err
@@ -148,6 +155,11 @@ func (s *Stack) Resources(kind string) ([]Resource, error) {
 		}
 		resource, err := s.resource(id, kind, fields["Properties"])
 		faults = append(faults, err)
+		if kind == "AWS::Serverless::Function" && s.globals != nil {
+			all, err := s.resource("Globals", kind, s.globals)
+			faults = append(faults, err)
+			resource.Properties = merge(all.Properties, resource.Properties)
+		}
 		found = append(found, resource)
 	}
 	return found, errors.Join(faults...)
@@ -168,6 +180,19 @@ func (s *Stack) resource(id, kind string, properties *yaml.Node) (Resource, erro
 	}
 	r.Properties = fields
 	return r, nil
+}
+
+// merge is SAM's: what a function says itself wins, and mappings are merged.
+func merge(global, own map[string]any) map[string]any {
+	out := maps.Clone(global)
+	for key, value := range own {
+		fields, isMap := value.(map[string]any)
+		if of, both := out[key].(map[string]any); both && isMap {
+			value = merge(of, fields)
+		}
+		out[key] = value
+	}
+	return out
 }
 
 func section(sections map[string]*yaml.Node, name string) (map[string]*yaml.Node, error) {

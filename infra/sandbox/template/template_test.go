@@ -105,6 +105,26 @@ func TestOnlyWhatIsDeployed(t *testing.T) {
 	}
 }
 
+func TestGlobals(t *testing.T) {
+	stack, err := template.Read([]byte(`
+Globals:
+  Function: {Timeout: 3, Tracing: Active, Environment: {Variables: {A: all, B: all}}}
+Resources:
+  F: {Type: AWS::Serverless::Function, Properties: {Timeout: 9, Environment: {Variables: {B: own}}}}
+`), template.Setting{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	functions, err := stack.Resources("AWS::Serverless::Function")
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := map[string]any{"Timeout": "9", "Tracing": "Active", "Environment": map[string]any{"Variables": map[string]any{"A": "all", "B": "own"}}}
+	if diff := cmp.Diff(want, functions[0].Properties); diff != "" {
+		t.Errorf("properties (-want +got):\n%s", diff)
+	}
+}
+
 func TestFaultsOfTheSettingAreReportedAtOnce(t *testing.T) {
 	bad := setting
 	bad.Parameters, bad.Names = map[string]string{"Mood": "x"}, map[string]string{"Nobody": "y"}
