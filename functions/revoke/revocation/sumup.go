@@ -81,7 +81,7 @@ func (i *invocation) next(s *situation, off bool, foreign int) []string {
 		add(`its personal access tokens are apart: {"mode":"revoke","tokens_of":%q,"host":"https://<workspace>","reason":"…"}`, t.clientID)
 	}
 	if foreign > 0 && !off {
-		add("find out whose the %d OAuth secrets of somebody else are", foreign)
+		add("find out who made the OAuth secrets that are somebody else's: %d of them", foreign)
 	}
 	if i.req.Mode == Lockout && t.host.AccountID == "" {
 		add("the principal is switched off in this workspace; if it is in others, do the same there or in the account console")
