@@ -11,7 +11,6 @@ import (
 	"databricks-credential-rotation/shared/credential"
 	"databricks-credential-rotation/shared/databricks"
 	"databricks-credential-rotation/shared/managedsecret"
-	"databricks-credential-rotation/shared/trail"
 )
 
 // rounds bounds how often a revocation looks again and finds more to do: what
@@ -62,10 +61,8 @@ func (i *invocation) revokeSecrets(ctx context.Context) error {
 		i.reply.Next = []string{"send the request again without dry_run"}
 		return nil
 	}
-	whole := i.entry(t, "revocation")
-	whole.Phase = trail.Before
-	if err := i.Trail.Record(ctx, whole); err != nil {
-		return errTrail(err)
+	if err := i.begin(ctx, i.entry(t, "revocation")); err != nil {
+		return err
 	}
 	s.issued, s.gone, s.suspects = map[string]string{}, map[string]bool{}, map[string]bool{}
 	for _, l := range before {
@@ -92,13 +89,6 @@ func (i *invocation) revokeSecrets(ctx context.Context) error {
 	}
 	i.prove(ctx, s, proofs)
 	i.sumUp(s)
-	whole.Phase = trail.After
-	if len(i.reply.Failures) > 0 {
-		whole.Err = errors.New(strings.Join(i.reply.Failures, "; "))
-	}
-	if err := i.Trail.Record(context.WithoutCancel(ctx), whole); err != nil {
-		i.fail("%v", errTrailAfter(err))
-	}
 	return nil
 }
 

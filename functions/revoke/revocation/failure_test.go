@@ -216,7 +216,11 @@ func TestTrail(t *testing.T) {
 		var got []string
 		for _, e := range w.entries {
 			got = append(got, string(e.Phase)+" "+e.Action)
-			if e.Door != "revocation" || e.RequestedBy != "m. huber" || e.Why != "lockout: seen in a log" || e.ClientID != m.Principal.ApplicationID || e.Err != nil {
+			why, reply, _ := strings.Cut(e.Why, "\n")
+			if isLast := e.Action == "revocation" && e.Phase == trail.After; isLast != strings.HasPrefix(reply, "lockout of etl: complete\n") {
+				t.Errorf("the reply is in the entry %s %s: %v", e.Phase, e.Action, !isLast)
+			}
+			if e.Door != "revocation" || e.RequestedBy != "m. huber" || why != "lockout: seen in a log" || e.ClientID != m.Principal.ApplicationID || e.Err != nil {
 				t.Errorf("entry %+v", e)
 			}
 		}

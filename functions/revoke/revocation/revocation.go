@@ -13,6 +13,7 @@ import (
 	"encoding/json"
 	"errors"
 	"log/slog"
+	"strings"
 	"time"
 
 	"databricks-credential-rotation/functions/rotate/rotation"
@@ -117,6 +118,7 @@ func (r *Revoker) Revoke(ctx context.Context, req Request) (*Reply, error) {
 		return nil, err
 	}
 	reply.finish(r.now())
+	inv.end(ctx)
 	inv.tell(ctx)
 	return reply, nil
 }
@@ -128,12 +130,40 @@ type invocation struct {
 	reply *Reply
 	// holds are those that this invocation has set, or with nil taken off.
 	holds map[string]*managedsecret.Hold
+	// begun is the trail's entry of the whole, nil if nothing was begun.
+	begun *trail.Entry
 	// lastDeletion is when the last credential was deleted.
 	lastDeletion time.Time
 }
 
-// tell writes the reply where people look: the log and the topic. The trail
-// has each step already.
+// begin writes into the trail that a revocation begins.
+func (i *invocation) begin(ctx context.Context, e trail.Entry) error {
+	e.Phase = trail.Before
+	if err := i.Trail.Record(ctx, e); err != nil {
+		return errTrail(err)
+	}
+	i.begun = &e
+	return nil
+}
+
+// end writes the reply into the trail, which has each step already.
+func (i *invocation) end(ctx context.Context) {
+	if i.begun == nil {
+		return
+	}
+	e := *i.begun
+	e.Phase = trail.After
+	e.Why += "\n" + i.reply.Text()
+	if len(i.reply.Failures) > 0 {
+		e.Err = errors.New(strings.Join(i.reply.Failures, "; "))
+	}
+	if err := i.Trail.Record(context.WithoutCancel(ctx), e); err != nil {
+		i.fail("%v", errTrailAfter(err))
+		i.reply.finish(i.now())
+	}
+}
+
+// tell writes the reply where people look: the log and the topic.
 func (i *invocation) tell(ctx context.Context) {
 	level := slog.LevelInfo
 	if len(i.reply.Failures) > 0 {

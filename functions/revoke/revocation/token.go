@@ -48,10 +48,8 @@ func (i *invocation) revokeTokens(ctx context.Context) error {
 		i.reply.Next = []string{"send the request again without dry_run"}
 		return nil
 	}
-	whole := i.tokenEntry(host, "revocation", "")
-	whole.Phase = trail.Before
-	if err := i.Trail.Record(ctx, whole); err != nil {
-		return errTrail(err)
+	if err := i.begin(ctx, i.tokenEntry(host, "revocation", "")); err != nil {
+		return err
 	}
 	i.deleteTokens(ctx, host)
 	i.checkTokens(tokens)
@@ -61,11 +59,6 @@ func (i *invocation) revokeTokens(ctx context.Context) error {
 	}
 	if len(i.reply.Failures) > 0 {
 		i.reply.Next = slices.Insert(i.reply.Next, 0, "send the same request again: it continues")
-		whole.Err = errors.New(strings.Join(i.reply.Failures, "; "))
-	}
-	whole.Phase = trail.After
-	if err := i.Trail.Record(context.WithoutCancel(ctx), whole); err != nil {
-		i.fail("%v", errTrailAfter(err))
 	}
 	return nil
 }
