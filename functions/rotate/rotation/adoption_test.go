@@ -58,6 +58,17 @@ func TestAdoption(t *testing.T) {
 			},
 			pair: true, atOnce: true, left: 2,
 		},
+		"pair of two, and the id of the one in use": {
+			registration: estatetest.Registration{Name: "etl", Scopes: []string{"jobs", "sql"}},
+			value: func(m *estatetest.Managed, inUse databrickstest.OAuthSecret, _ string) map[string]string {
+				return map[string]string{
+					"ROTATION_LAYOUT": "custom", "ROTATION_KEYS": "host=DBX_URL client_id=DBX_ID client_secret=DBX_SECRET",
+					"DBX_URL": m.Host.URL, "DBX_ID": m.Principal.ApplicationID, "DBX_SECRET": inUse.Value,
+					"ROTATION_OAUTH_SECRET_ID": inUse.ID,
+				}
+			},
+			pair: true, left: 1,
+		},
 		"made by a person": {
 			registration: estatetest.Registration{Name: "etl", Bare: true, Scopes: []string{"jobs", "sql"}},
 			value: func(m *estatetest.Managed, inUse databrickstest.OAuthSecret, _ string) map[string]string {
@@ -163,7 +174,7 @@ func (w *world) sameKeys(m *estatetest.Managed, before map[string]string) {
 	w.must(json.Unmarshal([]byte(v.Value), &now))
 	for key, text := range before {
 		switch {
-		case strings.HasPrefix(text, "dose") || key == "oauthSecretId":
+		case strings.HasPrefix(text, "dose") || key == "oauthSecretId" || key == "ROTATION_OAUTH_SECRET_ID":
 			if now[key] == "" || now[key] == text {
 				w.t.Errorf("%s was not renewed", key)
 			}
