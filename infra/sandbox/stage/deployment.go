@@ -120,7 +120,7 @@ func (c *Clouds) createQueues() error {
 			}
 		}
 		if redrive, ok := q.Properties["RedrivePolicy"].(map[string]any); ok {
-			attributes["RedrivePolicy"] = fmt.Sprintf(`{"deadLetterTargetArn":%q,"maxReceiveCount":%q}`, redrive["deadLetterTargetArn"], redrive["maxReceiveCount"])
+			attributes["RedrivePolicy"] = fmt.Sprintf(`{"deadLetterTargetArn":%q,"maxReceiveCount":%s}`, redrive["deadLetterTargetArn"], redrive["maxReceiveCount"])
 		}
 		arn, err := c.stack.ARN(q.ID)
 		faults = append(faults, err)

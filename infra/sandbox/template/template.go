@@ -25,8 +25,9 @@ type Setting struct {
 	// Parameters are the values of parameters; one that is not here has its
 	// default.
 	Parameters map[string]string
-	// Names are the physical names of resources by their logical ids. A
-	// resource that is not here has the name of the stack and its logical id.
+	// Names are the physical names of resources by their logical ids; a secret's
+	// is its ARN, which AWS makes up. A resource that is not here has the name of
+	// the stack and its logical id.
 	Names map[string]string
 }
 
@@ -36,6 +37,7 @@ type Stack struct {
 	parameters map[string]any
 	conditions map[string]*yaml.Node
 	resources  map[string]*yaml.Node
+	outputs    map[string]*yaml.Node
 	// globals are what SAM adds to every function.
 	globals *yaml.Node
 }
@@ -77,6 +79,9 @@ func Read(document []byte, setting Setting) (*Stack, error) {
 		return nil, err
 	}
 	if s.resources, err = section(sections, "Resources"); err != nil {
+		return nil, err
+	}
+	if s.outputs, err = section(sections, "Outputs"); err != nil {
 		return nil, err
 	}
 	globals, err := section(sections, "Globals")
@@ -163,6 +168,29 @@ func (s *Stack) Resources(kind string) ([]Resource, error) {
 		found = append(found, resource)
 	}
 	return found, errors.Join(faults...)
+}
+
+// Output is the text of an output.
+func (s *Stack) Output(name string) (string, error) {
+	if s.outputs[name] == nil {
+		return "", fmt.Errorf("the template has no output %s", name)
+	}
+	fields, err := entries(s.outputs[name])
+	if err != nil {
+		return "", fmt.Errorf("output %s: %w", name, err)
+	}
+	if fields["Value"] == nil {
+		return "", fmt.Errorf("output %s has no value", name)
+	}
+	value, err := s.resolve(fields["Value"])
+	if err != nil {
+		return "", fmt.Errorf("output %s: %w", name, err)
+	}
+	text, ok := value.(string)
+	if !ok {
+		return "", fmt.Errorf("output %s is no text", name)
+	}
+	return text, nil
 }
 
 func (s *Stack) resource(id, kind string, properties *yaml.Node) (Resource, error) {

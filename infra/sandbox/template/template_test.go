@@ -125,6 +125,21 @@ Resources:
 	}
 }
 
+func TestOutput(t *testing.T) {
+	stack, err := template.Read([]byte("Parameters:\n  P: {Type: String, Default: p}\nOutputs:\n  O: {Value: !Sub \"a-${P}\"}\n  L: {Value: [a]}\n  N: {Description: x}\n"), template.Setting{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if text, err := stack.Output("O"); err != nil || text != "a-p" {
+		t.Errorf("output %q, %v", text, err)
+	}
+	for name, want := range map[string]string{"L": "output L is no text", "N": "output N has no value", "X": "no output X"} {
+		if _, err := stack.Output(name); err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("error %v, want %q", err, want)
+		}
+	}
+}
+
 func TestFaultsOfTheSettingAreReportedAtOnce(t *testing.T) {
 	bad := setting
 	bad.Parameters, bad.Names = map[string]string{"Mood": "x"}, map[string]string{"Nobody": "y"}
