@@ -79,7 +79,10 @@ func (i *invocation) revokeSecrets(ctx context.Context) error {
 		if !ok {
 			break
 		}
-		if steps, err = s.plan(); err != nil || len(steps) == 0 {
+		if steps, err = s.plan(); err != nil {
+			i.fail("%v", err)
+		}
+		if len(steps) == 0 {
 			break
 		}
 		if round == rounds {

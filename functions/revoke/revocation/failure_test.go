@@ -34,15 +34,21 @@ func TestOnePartFails(t *testing.T) {
 		says []string
 	}{
 		"the principal cannot be switched off": {
-			revocation.Lockout, faulttest.Fault{Op: databrickstest.OpAccountPatchPrincipal}, false, 0,
+			revocation.Lockout,
+			faulttest.Fault{Op: databrickstest.OpAccountPatchPrincipal},
+			false, 0,
 			[]string{"switch off service principal etl", "FAILED", "access tokens that were issued from what was deleted"},
 		},
 		"the tag cannot be set": {
-			revocation.Revoke, faulttest.Fault{Op: "TagResource"}, true, 0,
+			revocation.Revoke,
+			faulttest.Fault{Op: "TagResource"},
+			true, 0,
 			[]string{"hold etl: FAILED", "etl is not held: a sweep may issue a new credential"},
 		},
 		"nothing can be issued": {
-			revocation.Replace, faulttest.Fault{Op: databrickstest.OpAccountCreateSecret}, false, 1,
+			revocation.Replace,
+			faulttest.Fault{Op: databrickstest.OpAccountCreateSecret},
+			false, 1,
 			[]string{"replace the credential of etl: FAILED", "delete current credential", "SKIPPED", "revoke or lockout deletes it all the same", "it is current, and readers get it"},
 		},
 		"nothing can be stored": {
@@ -50,7 +56,9 @@ func TestOnePartFails(t *testing.T) {
 			[]string{"replace the credential of etl: FAILED", "SKIPPED"},
 		},
 		"nothing can be deleted": {
-			revocation.Revoke, faulttest.Fault{Op: databrickstest.OpAccountDeleteSecret}, false, 2,
+			revocation.Revoke,
+			faulttest.Fault{Op: databrickstest.OpAccountDeleteSecret},
+			false, 2,
 			[]string{"hold etl (", "delete current credential", "FAILED", "it was not asked for, or could not be deleted"},
 		},
 	} {
