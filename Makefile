@@ -288,7 +288,7 @@ browser: ## Open the audit's report in headless Chromium
 
 # Takes half a minute: the grace period is some seconds, and it is waited for.
 .PHONY: consumers
-consumers: ## Run applications in Go and Python through five rotations
+consumers: ## Run applications in Go and Python through rotations
 	@if ! $(MAKE) -s $(APPLICATIONS) 2>/dev/null; then \
 		go run ./infra/applications; \
 		$(call skip,consumers in Python,make $(APPLICATIONS) fails); \

@@ -1,6 +1,6 @@
 // Command applications runs applications against the sandbox while their
 // credential is rotated five times, each time with a grace period of some
-// seconds. It fails if a call of theirs fails, and if a process that reads its
+// seconds, and then replaced as if it had leaked. It fails if a call of theirs fails, and if a process that reads its
 // secret once does not fail, after grace and not before.
 //
 //	go run ./infra/applications
@@ -184,6 +184,19 @@ func play(ctx context.Context, s *stage.Stage, principal databrickstest.Principa
 			return time.Time{}, err
 		}
 	}
+	// The credential leaks and is replaced: no grace, and its access tokens end
+	// with it.
+	s.Databricks.RevokeTokensOnDelete(true)
+	before := s.Databricks.Secrets(principal.ID)
+	if _, err := s.Invoke(ctx, "revoke", []byte(`{"mode":"replace","secret":"`+secretName+`","reason":"drill"}`)); err != nil {
+		return time.Time{}, err
+	}
+	if after := s.Databricks.Secrets(principal.ID); len(after) != 1 || after[0].ID == before[0].ID {
+		return time.Time{}, errors.New("the leaked credential was not replaced")
+	}
+	if err := sleep(ctx, time.Second); err != nil {
+		return time.Time{}, err
+	}
 	for _, a := range apps {
 		if err := a.stop(); err != nil {
 			return time.Time{}, err
@@ -215,7 +228,7 @@ func atWork(ctx context.Context, s *stage.Stage, apps int) error {
 
 func judge(apps []*application, graceOver time.Time) error {
 	var errs []error
-	fmt.Printf("%d rotations, each with %v of grace\n", rotations, grace)
+	fmt.Printf("%d rotations, each with %v of grace, and the replacement of a leaked credential, with none\n", rotations, grace)
 	for _, a := range apps {
 		r := a.result
 		fmt.Printf("  %-44s %4d calls, %d failed", a.name, r.Calls, r.Failures)

@@ -31,10 +31,11 @@
 //
 // # What it asks of the rotation
 //
-// Nothing beyond the default: after a rotation the old credential works for the
-// grace period, 24 hours unless the policy says otherwise, and a secret is read
-// within an hour. So even a grace of some seconds, or the replacement of a leaked
-// credential, which has none, costs no call.
+// Less than the default. After a rotation the old credential works for the grace
+// period, 24 hours unless the policy says otherwise, and the new one is taken up
+// within [Options.CheckEvery]. A shorter grace, or the replacement of a leaked
+// credential, which has none, costs no call either, if the configuration has the
+// [Transport].
 //
 // If Secrets Manager cannot be reached, what is held is used on and every half
 // minute another attempt is made. That is in the log, if there is one.

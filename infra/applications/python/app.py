@@ -12,6 +12,7 @@ import threading
 
 import boto3
 from databricks.sdk import WorkspaceClient
+from databricks.sdk.errors import Unauthenticated
 
 from managed_secret import ManagedSecret
 
@@ -33,7 +34,12 @@ def main():
     while not stop.is_set():
         result["calls"] += 1
         try:
-            if not workspace.current_user.me().id:
+            try:
+                me = workspace.current_user.me()
+            except Unauthenticated:  # the access token was ended with its credential
+                secret.refresh()
+                me = workspace.current_user.me()
+            if not me.id:
                 raise RuntimeError("nobody is known by that token")
         except Exception as error:
             result["failures"] += 1
