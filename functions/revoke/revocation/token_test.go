@@ -97,6 +97,34 @@ func TestTokens(t *testing.T) {
 	}
 }
 
+// A token that an admin made for a principal is the principal's. Of the admin
+// it is told, and left.
+func TestTokensMadeForOthers(t *testing.T) {
+	inWorld(t, func(w *world) {
+		m := w.rotated("etl")
+		ann := w.Databricks.AddPerson(databrickstest.PersonSpec{UserName: "ann@example.com"})
+		w.Databricks.Assign(ann.ID, w.Workspace, true)
+		own, err := w.Databricks.AddToken(w.Workspace, ann.ID, databrickstest.TokenSpec{Lifetime: 90 * day})
+		w.must(err)
+		made, err := w.Databricks.AddToken(w.Workspace, m.Principal.ID, databrickstest.TokenSpec{Lifetime: 90 * day, CreatedBy: ann.ID})
+		w.must(err)
+		reply := w.revoke(revocation.Request{Mode: revocation.Revoke, TokensOf: "ann@example.com", Host: w.Workspace.Host()})
+		if diff := cmp.Diff([]string{"delete token " + own.ID}, actions(reply)); diff != "" {
+			t.Error(diff)
+		}
+		if len(reply.Alive) != 1 || !strings.Contains(reply.Alive[0].What, made.ID) {
+			t.Errorf("still alive: %v", reply.Alive)
+		}
+		reply = w.revoke(revocation.Request{Mode: revocation.Revoke, TokensOf: m.Principal.ApplicationID, Host: w.Workspace.Host()})
+		if diff := cmp.Diff([]string{"delete token " + made.ID}, actions(reply)); diff != "" {
+			t.Error(diff)
+		}
+		if len(w.tokenIDs()) > 0 {
+			t.Error("tokens are left")
+		}
+	})
+}
+
 // A token that cannot be deleted is named, and does not stop the others.
 func TestTokensFail(t *testing.T) {
 	inWorld(t, func(w *world) {
