@@ -75,7 +75,7 @@ func (s *Stack) resolve(n *yaml.Node) (any, error) {
 			if err != nil {
 				return nil, err
 			}
-			if value != (any)(absent{}) {
+			if value != any(absent{}) {
 				out[key] = value
 			}
 		}
@@ -104,7 +104,7 @@ func (s *Stack) list(n *yaml.Node) ([]any, error) {
 		if err != nil {
 			return nil, err
 		}
-		if value != (any)(absent{}) {
+		if value != any(absent{}) {
 			out = append(out, value)
 		}
 	}
