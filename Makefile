@@ -153,12 +153,12 @@ zips: build ## Pack the functions for upload, and weigh them
 reproducible: ## Build what is committed twice, and compare the archives
 	@dir=$$(mktemp -d); trap 'rm -rf $$dir' EXIT; \
 	git clone --quiet --no-hardlinks . $$dir/first; \
-	git clone --quiet --no-hardlinks . $$dir/a/second/one; \
+	git clone --quiet --no-hardlinks $$dir/first $$dir/a/second/one; \
 	$(MAKE) -C $$dir/first zips >$$dir/log 2>&1 || { cat $$dir/log; exit 1; }; \
 	GOCACHE=$$dir/cache $(MAKE) -C $$dir/a/second/one zips >$$dir/log 2>&1 || { cat $$dir/log; exit 1; }; \
 	diff <(cd $$dir/first/dist && sha256sum *.zip) <(cd $$dir/a/second/one/dist && sha256sum *.zip) \
 		|| { echo "reproducible: two builds differ"; exit 1; }; \
-	grep bytes $$dir/log; echo "two builds of $$(git rev-parse --short HEAD) are identical"
+	grep bytes $$dir/log; echo "two builds of $$(git -C $$dir/first rev-parse --short HEAD) are identical"
 
 # What is handed out with a version: archives, what is in them, under which
 # licences, and the sums of all.
