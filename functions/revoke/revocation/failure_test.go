@@ -215,6 +215,22 @@ func TestSharedPrincipal(t *testing.T) {
 	})
 }
 
+// A copy of the leaked credential in another managed secret is replaced too.
+func TestCopy(t *testing.T) {
+	inWorld(t, func(w *world) {
+		m := w.rotated("etl")
+		value, _ := w.AWS.Current(m.Name)
+		_, err := w.AWS.CreateSecret("etl-copy", value.Value, map[string]string{managedsecret.TagKey: managedsecret.TagValue})
+		w.must(err)
+		leaked := w.current(m).ClientSecret
+		reply := w.revoke(revocation.Request{Mode: revocation.Replace, SHA256: leaked.SHA256()}, m)
+		copied := w.current(&estatetest.Managed{Name: "etl-copy"}).ClientSecret
+		if w.works(m, leaked) || !w.works(m, w.current(m).ClientSecret) || !w.works(m, copied) {
+			t.Errorf("not both are replaced:\n%s", reply.Text())
+		}
+	})
+}
+
 // Invariant 7: each change has an entry on either side, with who asked and why.
 func TestTrail(t *testing.T) {
 	inWorld(t, func(w *world) {

@@ -139,10 +139,15 @@ func targetOf(m *managed) *target {
 	}
 }
 
-// take adds the principal's other managed secrets.
+// take adds the principal's other managed secrets. One that holds the very
+// value that leaked is meant too.
 func (t *target) take(all []*managed) {
 	for _, m := range all {
-		if m.current.credential.ClientID == t.clientID && !slices.ContainsFunc(t.secrets, func(s *managed) bool { return s.secret.ARN == m.secret.ARN }) {
+		switch c := m.current.credential; {
+		case c.ClientID != t.clientID || slices.ContainsFunc(t.secrets, func(s *managed) bool { return s.secret.ARN == m.secret.ARN }):
+		case t.leak != nil && !t.leak.value.IsZero() && c.ClientSecret.Equal(t.leak.value):
+			t.secrets = append(t.secrets, m)
+		default:
 			t.others = append(t.others, m)
 		}
 	}
@@ -297,30 +302,21 @@ func list(hosts []databricks.Host) string {
 	return strings.Join(names, ", ")
 }
 
-// byValue matches the hash against every version of every managed secret.
+// byValue matches the hash against every version of every managed secret, the
+// current ones first: what leaks is mostly in use.
 func (i *invocation) byValue(ctx context.Context) (*target, error) {
-	all, unread, err := i.everything(ctx)
+	t, all, unread, err := i.everywhere(ctx, func(v version) bool { return matches(v.credential.ClientSecret, i.req.SHA256) })
 	if err != nil {
 		return nil, refusal("sha256: %w", err)
 	}
-	n := 0
-	for _, m := range all {
-		for _, v := range m.versions {
-			n++
-			if !matches(v.credential.ClientSecret, i.req.SHA256) {
-				continue
-			}
-			t := targetOf(m)
-			t.leak = &leak{v.credential.OAuthSecretID, m.secret.ARN, v.id, v.credential.ClientSecret, v.credential.Scopes}
-			t.take(all)
-			return t, nil
-		}
+	if t != nil {
+		return t, nil
 	}
 	rest := ""
 	if unread != nil {
 		rest = fmt.Sprintf("; and this could not be read: %v", unread)
 	}
-	return nil, refusal("sha256: no version holds a value with this hash: looked in %d secrets and %d versions%s; if the value ends in a line break, so must what is hashed; name the secret or the service_principal instead", len(all), n, rest)
+	return nil, refusal("sha256: no version holds a value with this hash: looked in %d secrets and %d versions%s; if the value ends in a line break, so must what is hashed; name the secret or the service_principal instead", len(all), i.reply.LookedIn.Versions, rest)
 }
 
 // matches also knows the hash of a value that a shell has ended by a line
@@ -329,20 +325,35 @@ func matches(value secret.Text, hash string) bool {
 	return !value.IsZero() && (value.SHA256() == hash || secret.New(value.Reveal()+"\n").SHA256() == hash)
 }
 
-// everything is the fleet with all versions.
-func (i *invocation) everything(ctx context.Context) (all []*managed, unread, err error) {
+// everywhere looks for a credential in all managed secrets: in what is current,
+// and if it is not there, in all versions. It returns the fleet, with all
+// versions if they were read, and what could not be read.
+func (i *invocation) everywhere(ctx context.Context, is func(version) bool) (found *target, all []*managed, unread, err error) {
 	all, failed, err := i.fleet(ctx)
 	if err != nil {
-		return nil, nil, err
+		return nil, nil, nil, err
+	}
+	look := func(versions func(*managed) []version) *target {
+		i.reply.LookedIn = &LookedIn{Secrets: len(all)}
+		for _, m := range all {
+			for _, v := range versions(m) {
+				i.reply.LookedIn.Versions++
+				if found == nil && is(v) {
+					found = targetOf(m)
+					found.leak = &leak{v.credential.OAuthSecretID, m.secret.ARN, v.id, v.credential.ClientSecret, v.credential.Scopes}
+					found.take(all)
+				}
+			}
+		}
+		return found
+	}
+	if look(func(m *managed) []version { return []version{m.current} }) != nil {
+		return found, all, errors.Join(failed...), nil
 	}
 	if err := i.remember(ctx, all...); err != nil {
 		failed = append(failed, err)
 	}
-	i.reply.LookedIn = &LookedIn{Secrets: len(all)}
-	for _, m := range all {
-		i.reply.LookedIn.Versions += len(m.versions)
-	}
-	return all, errors.Join(failed...), nil
+	return look(func(m *managed) []version { return m.versions }), all, errors.Join(failed...), nil
 }
 
 // byOAuthSecret finds which principal an OAuth secret is of: by what the
@@ -350,17 +361,12 @@ func (i *invocation) everything(ctx context.Context) (all []*managed, unread, er
 // principals.
 func (i *invocation) byOAuthSecret(ctx context.Context) (*target, error) {
 	id := i.req.OAuthSecretID
-	all, unread, err := i.everything(ctx)
+	t, all, unread, err := i.everywhere(ctx, func(v version) bool { return v.credential.OAuthSecretID == id })
 	if err != nil {
 		return nil, refusal("oauth_secret_id: %w", err)
 	}
-	for _, m := range all {
-		if v, ok := m.recorded(id); ok {
-			t := targetOf(m)
-			t.leak = &leak{id, m.secret.ARN, v.id, v.credential.ClientSecret, v.credential.Scopes}
-			t.take(all)
-			return t, nil
-		}
+	if t != nil {
+		return t, nil
 	}
 	errs := []error{unread}
 	asked := map[string]bool{}
