@@ -153,11 +153,11 @@ func parseStatement(value any, ofResource bool) ([]statement, error) {
 	}
 	actions, err := texts(fields["Action"])
 	if err != nil {
-		faults = append(faults, fmt.Errorf("Action: %w", err))
+		faults = append(faults, fmt.Errorf("its Action: %w", err))
 	}
 	resources, err := texts(fields["Resource"])
 	if err != nil && (!ofResource || fields["Resource"] != nil) {
-		faults = append(faults, fmt.Errorf("Resource: %w", err))
+		faults = append(faults, fmt.Errorf("its Resource: %w", err))
 	}
 	if len(resources) == 0 {
 		resources = []string{"*"} // what a role trusts names none
@@ -213,7 +213,7 @@ func parsePrincipals(value any) (principals, error) {
 	for _, kind := range slices.Sorted(maps.Keys(fields)) {
 		names, err := texts(fields[kind])
 		if err != nil {
-			return p, fmt.Errorf("Principal: %w", err)
+			return p, fmt.Errorf("its Principal: %w", err)
 		}
 		switch kind {
 		case "Service":

@@ -61,7 +61,7 @@ func (a *Account) readRoles(stack *template.Stack) error {
 func policies(value any) ([]statement, error) {
 	list, ok := value.([]any)
 	if !ok {
-		return nil, errors.New("Policies is no list")
+		return nil, errors.New("its Policies are no list")
 	}
 	var statements []statement
 	var faults []error

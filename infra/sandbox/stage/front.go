@@ -79,7 +79,7 @@ func (s *Stage) serveInvoke(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	if err := s.mayInvoke(r.Context(), caller, name); err != nil {
-		refuse(w, http.StatusForbidden, "AccessDeniedException", err.Error())
+		refuse(w, http.StatusForbidden, "AccessDeniedException", "User: "+err.Error())
 		return
 	}
 	event, err := io.ReadAll(http.MaxBytesReader(w, r.Body, maxEvent))

@@ -25,7 +25,7 @@ func (s *Stage) decide(ctx context.Context, caller, action, resource string) err
 		conditions["aws:SourceAccount"] = []string{account}
 	}
 	if err := s.IAM.Authorize(ctx, awstest.Access{Caller: caller, Action: action, Resource: resource, Conditions: conditions}); err != nil {
-		return fmt.Errorf("User: %s is not authorized to perform: %s on resource: %s %w", caller, action, resource, err) //nolint:revive // as AWS says it
+		return fmt.Errorf("%s is not authorized to perform: %s on resource: %s %w", caller, action, resource, err)
 	}
 	return nil
 }
