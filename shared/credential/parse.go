@@ -69,7 +69,12 @@ func Parse(value secret.Text) (Credential, error) {
 	}
 	p.match(l.account, c.AccountID, uuidPattern, "a UUID")
 	if c.ClientID == "" {
-		p.fault(l.label(l.id), "is missing: it is the service principal's application id, a UUID")
+		why := "is missing: it is the service principal's application id, a UUID"
+		if p.form.setting == "" && c.Host == "" {
+			// Nothing is where it is looked for.
+			why += "; if it is under another key, " + KeyLayout + " says so"
+		}
+		p.fault(l.label(l.id), why)
 	}
 	p.match(l.id, c.ClientID, uuidPattern, "the service principal's application id, a UUID")
 	p.match(cmp.Or(l.principal, KeyServicePrincipalID), c.ServicePrincipalID, numericPattern, "the service principal's numeric id")
