@@ -68,6 +68,7 @@ func openWith(t *testing.T, config stage.Config) *stage.Stage {
 		t.Fatal(err)
 	}
 	t.Cleanup(s.Close)
+	s.Databricks.StatementPolls(0) // a statement on the usage log is done at once
 	return s
 }
 
