@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/json"
 	"flag"
+	"maps"
 	"os"
 	"path/filepath"
 	"slices"
@@ -11,10 +12,13 @@ import (
 	"testing"
 	"time"
 
+	"github.com/aws/aws-sdk-go-v2/service/secretsmanager"
 	"github.com/google/go-cmp/cmp"
 
 	"databricks-credential-rotation/functions/rotate/rotation"
 	"databricks-credential-rotation/shared/estatetest"
+	"databricks-credential-rotation/shared/managedsecret"
+	"databricks-credential-rotation/shared/policy"
 )
 
 var update = flag.Bool("update", false, "write what the tests compare with")
@@ -178,4 +182,59 @@ func TestNoDeploymentNoMetrics(t *testing.T) {
 			t.Errorf("%d lines of metrics", n)
 		}
 	})
+}
+
+// Each kind of trouble has a number of its own, for an alarm of its own.
+func TestMetricsOfTrouble(t *testing.T) {
+	zero := map[string]float64{
+		"Failed": 0, "Blocked": 0, "Held": 0, "Overdue": 0, "DeadCurrent": 0, "Withheld": 0, "Queued": 0, "Left": 0,
+	}
+	for name, test := range map[string]struct {
+		make func(w *world, m *estatetest.Managed)
+		err  string
+		want map[string]float64
+	}{
+		"nothing": {func(*world, *estatetest.Managed) {}, "", nil},
+		"a revocation, whose credential is dead on purpose": {func(w *world, m *estatetest.Managed) {
+			w.must(w.engine.Store.SetHold(w.t.Context(), m.ARN, managedsecret.Hold{Kind: managedsecret.Revoked, Since: time.Now()}))
+			w.DeleteByHand(m, w.current(m).OAuthSecretID)
+		}, "revoked", map[string]float64{"Held": 1}},
+		"a rotation that never ends": {func(w *world, m *estatetest.Managed) {
+			time.Sleep(w.policy.Interval + 49*time.Hour)
+			value, _ := w.AWS.Current(m.Name)
+			_, err := w.SecretsManager("operator").PutSecretValue(w.t.Context(), &secretsmanager.PutSecretValueInput{
+				SecretId: &m.Name, SecretString: &value.Value, VersionStages: []string{managedsecret.Pending},
+			})
+			w.must(err)
+		}, "overdue", map[string]float64{"Overdue": 1}},
+		"orphans over the budget": {func(w *world, m *estatetest.Managed) {
+			w.policy.Budgets.Rotate = policy.Budget{Count: 1, Share: 1}
+			w.orphan(m)
+			w.orphan(m)
+			time.Sleep(time.Hour)
+		}, "over the budget", map[string]float64{"Withheld": 2}},
+		"a value that cannot be read": {func(w *world, _ *estatetest.Managed) {
+			_, err := w.AWS.CreateSecret("broken", "{}", map[string]string{managedsecret.TagKey: managedsecret.TagValue})
+			w.must(err)
+		}, "malformed", map[string]float64{"Failed": 1}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			inWorld(t, func(w *world) {
+				w.engine.Deployment = stackName
+				m := w.register(estatetest.Registration{Name: "etl", Fresh: true})
+				w.sweep("")
+				test.make(w, m)
+				_, err := w.engine.Sweep(w.t.Context(), true, false)
+				w.checkErr(err, test.err)
+				want := maps.Clone(zero)
+				maps.Copy(want, test.want)
+				values := w.lastMetrics().values
+				for name, value := range want {
+					if values[name] != value {
+						w.t.Errorf("%s is %v, want %v", name, values[name], value)
+					}
+				}
+			})
+		})
+	}
 }
