@@ -40,7 +40,7 @@ func TestAnotherFunctionsRole(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			w := newSecret(t)
 			s := w.stage
-			if err := s.RunAs(t.Context(), test.function, test.role); err != nil {
+			if err := s.Redeploy(t.Context(), test.function, stage.Change{Role: test.role}); err != nil {
 				t.Fatal(err)
 			}
 			before := w.current()
@@ -56,7 +56,7 @@ func TestAnotherFunctionsRole(t *testing.T) {
 	t.Run("a role of no function", func(t *testing.T) {
 		s := open(t)
 		for _, role := range []string{"schedule", stage.ResponderRole, "operator"} {
-			if err := s.RunAs(t.Context(), "rotate", role); err == nil || !strings.Contains(err.Error(), "cannot be assumed by Lambda") {
+			if err := s.Redeploy(t.Context(), "rotate", stage.Change{Role: role}); err == nil || !strings.Contains(err.Error(), "cannot be assumed by Lambda") {
 				t.Errorf("%s: %v", role, err)
 			}
 		}
@@ -265,7 +265,10 @@ func TestWebIdentityForAnotherAudience(t *testing.T) {
 		}
 	}
 	t.Run("the function asks for another", func(t *testing.T) {
-		w := managedOn(t, openWith(t, stage.Config{Environment: map[string]map[string]string{"rotate": {"ROTATOR_AUDIENCE": "another"}}}))
+		w := newSecret(t)
+		if err := w.stage.Redeploy(t.Context(), "rotate", stage.Change{Environment: map[string]string{"ROTATOR_AUDIENCE": "another"}}); err != nil {
+			t.Fatal(err)
+		}
 		_, err := w.stage.Invoke(t.Context(), "rotate", []byte(`{"action":"rotate","secrets":["etl"],"force":true}`))
 		if err == nil || !strings.Contains(err.Error(), "not authorized to perform: sts:GetWebIdentityToken") {
 			t.Errorf("error %v", err)
@@ -342,13 +345,6 @@ func TestWhoMayInvoke(t *testing.T) {
 	if out.StatusCode != http.StatusForbidden || out.Header.Get("X-Amzn-Errortype") != "AccessDeniedException" {
 		t.Errorf("status %d: %s", out.StatusCode, body)
 	}
-}
-
-func managedOn(t *testing.T, s *stage.Stage) *managed {
-	t.Helper()
-	return registered(t, s, &secretsmanager.CreateSecretInput{
-		Tags: []types.Tag{{Key: aws.String("databricks-rotation"), Value: aws.String("managed")}},
-	})
 }
 
 func (w *managed) arn() string {

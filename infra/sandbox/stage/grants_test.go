@@ -337,6 +337,13 @@ func TestGrants(t *testing.T) {
 	}
 	t.Run("conditions", func(t *testing.T) { testConditions(t, j, account) })
 
+	lines = append(lines, "", "# The conditions under which.")
+	for _, c := range account.Conditions() {
+		if stackRole(c.Role) {
+			lines = append(lines, c.String())
+		}
+	}
+
 	file := filepath.Join("testdata", "grants.txt")
 	got := "# What the roles of the stack may do, and the walks that need it.\n" + strings.Join(lines, "\n") + "\n"
 	if *update {

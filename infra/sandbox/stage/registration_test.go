@@ -6,6 +6,7 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/secretsmanager"
@@ -14,6 +15,7 @@ import (
 
 	"databricks-credential-rotation/infra/sandbox/stage"
 	"databricks-credential-rotation/infra/sandbox/template"
+	"databricks-credential-rotation/shared/awstest"
 	"databricks-credential-rotation/shared/databrickstest"
 )
 
@@ -124,6 +126,54 @@ func TestRegisteredByTemplate(t *testing.T) {
 		}
 	}
 	refused(there+"other", "because no resource-based policy allows the secretsmanager:GetSecretValue action")
+}
+
+// Where federation cannot be had the rotator's credential is a managed secret,
+// which it rotates with the others. Its role then gets no web identity token.
+func TestRotatorWithASecretOfItsOwn(t *testing.T) {
+	s := openWith(t, stage.Config{Parameters: map[string]string{"RotatorClientId": "", "DatabricksAccountId": ""}})
+	s.Clock.SetBack(80 * 24 * time.Hour)
+	w := registered(t, s, &secretsmanager.CreateSecretInput{
+		Tags: []types.Tag{{Key: aws.String("databricks-rotation"), Value: aws.String("managed")}},
+	})
+	issued, err := s.Databricks.AddSecret(s.Rotator.ID, databrickstest.SecretSpec{Lifetime: 365 * 24 * time.Hour})
+	if err != nil {
+		t.Fatal(err)
+	}
+	value, err := json.Marshal(map[string]string{
+		"DATABRICKS_HOST": s.Databricks.AccountHost(), "DATABRICKS_ACCOUNT_ID": s.Databricks.AccountID(),
+		"DATABRICKS_CLIENT_ID": s.Rotator.ApplicationID, "DATABRICKS_CLIENT_SECRET": issued.Value,
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	own, err := s.SecretsManager("operator").CreateSecret(t.Context(), &secretsmanager.CreateSecretInput{
+		Name: aws.String("rotator"), SecretString: aws.String(string(value)),
+		Tags: []types.Tag{{Key: aws.String("databricks-rotation"), Value: aws.String("managed")}},
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	s.Clock.SetBack(0)
+	if err := s.Redeploy(t.Context(), "rotate", stage.Change{Environment: map[string]string{"ROTATOR_SECRET_ARN": *own.ARN}}); err != nil {
+		t.Fatal(err)
+	}
+	before := w.current()
+	if err := s.RunSchedule(t.Context(), "rotate", "Sweep"); err != nil || len(s.Failures()) > 0 {
+		t.Fatalf("%v %v", err, s.Failures())
+	}
+	if w.current().ID == before.ID {
+		t.Error("the other secret was not rotated")
+	}
+	w.works()
+	if now, ok := s.AWS.Current("rotator"); !ok || now.Value == string(value) {
+		t.Error("its own was not rotated")
+	}
+	if s.IAM.Allows(awstest.Access{Caller: s.AWS.RoleARN(stage.RotateRole), Action: "sts:GetWebIdentityToken", Resource: "*", Conditions: map[string][]string{
+		"sts:IdentityTokenAudience": {s.Databricks.AccountID()}, "sts:DurationSeconds": {"300"},
+	}}) {
+		t.Error("the role gets a web identity token")
+	}
 }
 
 func deployed(t *testing.T, file string, setting template.Setting) *template.Stack {

@@ -30,8 +30,6 @@ type Config struct {
 	// Parameters are the template's; what is not here is as in a deployment
 	// with federation and nothing else.
 	Parameters map[string]string
-	// Environment are variables of functions, if not those of the template.
-	Environment map[string]map[string]string
 	// Timeouts are those of functions, if not those of the template.
 	Timeouts map[string]time.Duration
 	// Observe is told of every decision of IAM.
@@ -97,15 +95,27 @@ func (s *Stage) open(ctx context.Context, p policy.Policy) error {
 	return s.serve(ctx)
 }
 
-// RunAs deploys a function anew, with another role.
-func (s *Stage) RunAs(ctx context.Context, function, role string) error {
+// Change is what a function is deployed with in place of what the template
+// says.
+type Change struct {
+	// Role is the name of a role, "" for the template's.
+	Role        string
+	Environment map[string]string
+}
+
+// Redeploy deploys a function anew.
+func (s *Stage) Redeploy(ctx context.Context, function string, change Change) error {
 	described, err := s.Clouds.deployments()
 	if err != nil {
 		return err
 	}
 	s.Undeploy(function)
 	d := described[function]
-	d.role = role
+	d.role = cmp.Or(change.Role, d.role)
+	for name, value := range change.Environment {
+		d.Env = slices.DeleteFunc(d.Env, func(entry string) bool { return strings.HasPrefix(entry, name+"=") })
+		d.Env = append(d.Env, name+"="+value)
+	}
 	return s.deploy(ctx, d)
 }
 
@@ -114,10 +124,6 @@ func (s *Stage) deploy(ctx context.Context, d deployment) error {
 		return fmt.Errorf("the role %s of the function %s cannot be assumed by Lambda", d.role, d.Name)
 	}
 	d.Env = append(d.Env, s.AWS.Env(d.role)...)
-	for name, value := range s.config.Environment[d.Name] {
-		d.Env = slices.DeleteFunc(d.Env, func(entry string) bool { return strings.HasPrefix(entry, name+"=") })
-		d.Env = append(d.Env, name+"="+value)
-	}
 	d.Timeout = cmp.Or(s.config.Timeouts[d.Name], d.Timeout)
 	d.Path = Binary(s.config.Binaries, d.Name)
 	d.LogLevel, d.Log = "DEBUG", s.logStream(d)
