@@ -202,10 +202,24 @@ func TestAnotherAccount(t *testing.T) {
 		// find it made again by somebody else.
 		w := newSecret(t)
 		w.stage.AWS.GiveBucket(stage.DataBucket, otherAccount)
+		if err := w.stage.IAM.SetResourcePolicy("arn:aws:s3:::"+stage.DataBucket, `{"Version": "2012-10-17", "Statement": {"Effect": "Allow", "Principal": "*", "Action": "s3:*", "Resource": "*"}}`); err != nil {
+			t.Fatal(err)
+		}
 		before, live := w.current(), w.live()
 		_, err := w.stage.Invoke(t.Context(), "rotate", []byte(`{"action":"rotate","secrets":["etl"],"force":true}`))
-		if err == nil || !strings.Contains(err.Error(), "not authorized to perform: s3:GetObject") {
+		if err == nil || !strings.Contains(err.Error(), "because no identity-based policy allows the s3:GetObject action") {
 			t.Errorf("error %v", err)
+		}
+		for _, role := range []string{stage.RotateRole, stage.AuditRole, stage.RevokeRole} {
+			cfg := w.stage.AWS.Config()
+			cfg.Credentials = w.stage.AWS.Role(role)
+			_, err := s3.NewFromConfig(cfg).PutObject(t.Context(), &s3.PutObjectInput{
+				Bucket: aws.String(stage.DataBucket), Key: aws.String("trail/1"), Body: strings.NewReader("x"), IfNoneMatch: aws.String("*"),
+			})
+			var refusal smithy.APIError
+			if !errors.As(err, &refusal) || refusal.ErrorCode() != "AccessDenied" {
+				t.Errorf("%s writes its trail there: %v", role, err)
+			}
 		}
 		if w.current().ID != before.ID || w.live() != live {
 			t.Error("something was changed")
