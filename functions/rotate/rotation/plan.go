@@ -302,7 +302,7 @@ func MakePlan(p policy.Policy, o Observation) Plan {
 			default:
 				plan.retire(o, Retirement{s.ID, "it was replaced, and its grace period is over", Recorded})
 			}
-		case !ours && !(o.Alone && p.Exclusive(c.ClientID)):
+		case !ours && (!o.Alone || !p.Exclusive(c.ClientID)):
 			plan.Foreign = append(plan.Foreign, s.ID)
 		case o.Recorded == nil:
 			// The current version does not know it. Every version is read
