@@ -47,7 +47,7 @@ func (s *Stage) InvokeAs(ctx context.Context, caller, function string, event []b
 // failure destination.
 func (s *Stage) invokeLater(ctx context.Context, function string, event []byte) {
 	_, failure := s.Invoke(ctx, function, event)
-	d := s.deployments[function]
+	d := s.deployment(function)
 	if failure == nil || d.onFailure == "" {
 		return
 	}
@@ -69,7 +69,7 @@ func (s *Stage) invokeLater(ctx context.Context, function string, event []byte) 
 // as in the template. An invocation that cannot be delivered goes to the
 // schedule's own dead-letter queue.
 func (s *Stage) RunSchedule(ctx context.Context, function, name string) error {
-	at, ok := s.deployments[function].schedules[name]
+	at, ok := s.deployment(function).schedules[name]
 	if !ok {
 		return fmt.Errorf("the function %s has no schedule %s", function, name)
 	}
@@ -114,7 +114,7 @@ func (s *Stage) send(ctx context.Context, role, queueARN, body string) error {
 // trace is what Lambda sends to X-Ray after an invocation. It is silent if it
 // may not.
 func (s *Stage) trace(ctx context.Context, function string) {
-	d := s.deployments[function]
+	d := s.deployment(function)
 	if !d.traced {
 		return
 	}

@@ -31,7 +31,7 @@ type eventSource struct {
 func (s *Stage) pollQueue(ctx context.Context) (*eventSource, error) {
 	ctx, stop := context.WithCancel(ctx)
 	cfg := s.AWS.Config()
-	cfg.Credentials = s.AWS.Role(s.deployments["rotate"].role)
+	cfg.Credentials = s.AWS.Role(s.deployment("rotate").role)
 	e := &eventSource{stage: s, api: sqs.NewFromConfig(cfg), stop: stop, done: make(chan struct{})}
 	// Lambda reads a queue's timeouts before it polls it.
 	if _, err := e.api.GetQueueAttributes(ctx, &sqs.GetQueueAttributesInput{

@@ -42,16 +42,16 @@ type Stage struct {
 	// Logs are the functions' logs, at the level DEBUG.
 	Logs *Logs
 
-	config      Config
-	deployments map[string]deployment
+	config Config
 
-	mu       sync.Mutex
-	hosts    map[string]*lambdahost.Host
-	traces   map[string]int
-	tokens   []string
-	failures []string
-	front    *front
-	source   *eventSource
+	mu          sync.Mutex
+	deployments map[string]deployment
+	hosts       map[string]*lambdahost.Host
+	traces      map[string]int
+	tokens      []string
+	failures    []string
+	front       *front
+	source      *eventSource
 }
 
 // Open starts the clouds and deploys the functions. The end of ctx ends the
@@ -164,6 +164,12 @@ func (s *Stage) Kill(name string) {
 	if host := s.host(name); host != nil {
 		host.Kill()
 	}
+}
+
+func (s *Stage) deployment(name string) deployment {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.deployments[name]
 }
 
 func (s *Stage) host(name string) *lambdahost.Host {
