@@ -331,6 +331,14 @@ func (s *situation) planRevoke(all []live) []step {
 			steps = append(steps, step{action: Delete, id: l.ID, kind: l.kind, why: "nothing of ours stays"})
 		}
 	}
+	for _, m := range whole {
+		// A list may lag, and what readers hold is known without it. Held, it
+		// has been deleted before.
+		id := m.current.credential.OAuthSecretID
+		if id != "" && m.secret.Hold == nil && !s.gone[id] && !slices.ContainsFunc(all, func(l live) bool { return l.ID == id }) {
+			steps = append(steps, step{action: Delete, id: id, kind: kindCurrent, why: "the current version names it, though it is not listed"})
+		}
+	}
 	return steps
 }
 

@@ -142,6 +142,7 @@ func TestPlanTable(t *testing.T) {
 
 		{"revoke", Revoke, etl(), []string{"hold etl", "delete cur", "delete pred"}},
 		{"revoke, with what a run has in hand", Revoke, etl(lists(oursAged("young", time.Minute))), []string{"hold etl", "delete cur", "delete young", "delete pred"}},
+		{"revoke under a list that lags: what readers hold goes all the same", Revoke, etl(without("cur"), without("pred")), []string{"hold etl", "delete cur"}},
 		{"revoke what is revoked", Revoke, etl(without("cur"), without("pred"), onHold(managedsecret.Revoked)), nil},
 		{"revoke continues", Revoke, etl(without("cur"), onHold(managedsecret.Revoked)), []string{"delete pred"}},
 		{"revoke what is locked out", Revoke, etl(without("cur"), without("pred"), onHold(managedsecret.LockedOut)), nil},
