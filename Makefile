@@ -78,7 +78,7 @@ SOAK_SHARDS ?= $(shell getconf _NPROCESSORS_ONLN)
 
 .PHONY: crash-matrix
 crash-matrix: ## Fail each call of a rotation, at every door, and of a revocation in every way
-	@go test -count=1 -run '^TestCrashMatrix$$' -v ./functions/rotate/rotation | grep -v '^=== '
+	@go test -count=1 -run '^TestCrashMatrix$$' -v ./functions/rotate/rotation -crash.stride 1 | grep -v '^=== '
 	@go test -count=1 -run '^(TestCrashMatrix|TestInterleaved)$$' -v ./functions/revoke/revocation -crash.stride 1 | grep -v '^=== '
 
 .PHONY: soak

@@ -325,7 +325,7 @@ func TestCrashMatrix(t *testing.T) {
 		t.Errorf("only %d cases: the recording found too few calls", len(cases))
 	}
 	violations, played := 0, 0
-	for i := 0; i < len(cases); i += crashStride {
+	for i := 0; i < len(cases); i += *crashEvery {
 		c := cases[i]
 		played++
 		synctest.Test(t, func(t *testing.T) {

@@ -6,6 +6,7 @@ package rotation_test
 const (
 	// soakChecks is how many random scripts; -rapid.checks plays others.
 	soakChecks = "1000"
-	// crashStride plays every so many cases of the crash matrix.
-	crashStride = 1
+	// crashStride plays every so many cases of the crash matrix; make
+	// crash-matrix plays all.
+	crashStride = 4
 )

@@ -28,10 +28,17 @@ import (
 // script of a run is drawn first and then played in virtual time, so that a
 // failing seed plays again, and shrinks.
 
+var crashEvery = flag.Int("crash.stride", crashStride, "play every so many cases of the crash matrix")
+
 func TestMain(m *testing.M) {
 	flag.Parse()
 	if !isSet("rapid.checks") {
 		_ = flag.Set("rapid.checks", soakChecks)
+		// The same thousand each time, so that a test that fails does so
+		// again. make soak plays others.
+		if !isSet("rapid.seed") {
+			_ = flag.Set("rapid.seed", "1")
+		}
 	}
 	os.Exit(m.Run())
 }
