@@ -64,8 +64,8 @@ var sabotages = []sabotage{
 	},
 	{
 		"forget the second page",
-		"shared/databricks/oauthsecret.go",
-		"if reply.NextPageToken == \"\" {",
+		"shared/databricks/page.go",
+		"if next == \"\" {",
 		"if true {",
 		engine, "TestSweepGoesOn",
 	},

@@ -91,7 +91,7 @@ func (c *Client) apps(ctx context.Context, account Host, op, kind string, query 
 		Next string     `json:"next_page_token"`
 	}
 	var all []App
-	err := pages(ctx, c, account, op, account.accountURL()+"/oauth2/"+kind, query, func(reply page) (string, error) {
+	err := pages(ctx, c, account, op, account.accountURL()+"/oauth2/"+kind, query, maxListPages, func(reply page) (string, error) {
 		for _, r := range reply.Apps {
 			app, err := r.decode(kind == "published-app-integrations")
 			if err != nil {

@@ -115,17 +115,17 @@ func (h Host) directoryURL(kind string) string {
 
 // ServicePrincipals lists all service principals of a host's directory.
 func (c *Client) ServicePrincipals(ctx context.Context, host Host) iter.Seq2[Member, error] {
-	return directory(ctx, c, host, "list the service principals", "ServicePrincipals", memberReply.decode)
+	return directory(ctx, c, host, "list the service principals", "ServicePrincipals", "", directoryPage, memberReply.decode)
 }
 
 // Users lists all people of a host's directory.
 func (c *Client) Users(ctx context.Context, host Host) iter.Seq2[Member, error] {
-	return directory(ctx, c, host, "list the users", "Users", memberReply.decode)
+	return directory(ctx, c, host, "list the users", "Users", "", directoryPage, memberReply.decode)
 }
 
 // Groups lists all groups of a host's directory.
 func (c *Client) Groups(ctx context.Context, host Host) iter.Seq2[Group, error] {
-	return directory(ctx, c, host, "list the groups", "Groups", groupReply.decode)
+	return directory(ctx, c, host, "list the groups", "Groups", "", directoryPage, groupReply.decode)
 }
 
 // Group reads one group with its members.
@@ -140,10 +140,11 @@ func (c *Client) Group(ctx context.Context, host Host, id string) (Group, error)
 	return reply.decode(), nil
 }
 
-// directory yields the entries of a SCIM list, a page at a time. It stops on
-// the first error. An entry that moves from one page to another while the list
+// directory yields the entries of a SCIM list that a filter holds for, a page
+// at a time; an empty filter is for all. SCIM pages by index, from 1. It stops
+// on the first error. An entry that moves from one page to another while the list
 // is read may come twice.
-func directory[R, T any](ctx context.Context, c *Client, host Host, op, kind string, decode func(R) T) iter.Seq2[T, error] {
+func directory[R, T any](ctx context.Context, c *Client, host Host, op, kind, filter string, pageSize int, decode func(R) T) iter.Seq2[T, error] {
 	return func(yield func(T, error) bool) {
 		var none T
 		start := 1
@@ -152,10 +153,11 @@ func directory[R, T any](ctx context.Context, c *Client, host Host, op, kind str
 				TotalResults int `json:"totalResults"`
 				Resources    []R `json:"Resources"`
 			}
-			err := c.call(ctx, host, request{
-				op: op, method: http.MethodGet, url: host.directoryURL(kind),
-				query: url.Values{"startIndex": {strconv.Itoa(start)}, "count": {strconv.Itoa(directoryPage)}},
-			}, &reply)
+			query := url.Values{"startIndex": {strconv.Itoa(start)}, "count": {strconv.Itoa(pageSize)}}
+			if filter != "" {
+				query.Set("filter", filter)
+			}
+			err := c.call(ctx, host, request{op: op, method: http.MethodGet, url: host.directoryURL(kind), query: query}, &reply)
 			if err != nil {
 				yield(none, err)
 				return

@@ -67,7 +67,7 @@ func (c *Client) FederationPolicies(ctx context.Context, account Host, principal
 		Next     string                  `json:"next_page_token"`
 	}
 	var all []FederationPolicy
-	err := pages(ctx, c, account, op, target, nil, func(reply page) (string, error) {
+	err := pages(ctx, c, account, op, target, nil, maxListPages, func(reply page) (string, error) {
 		for _, r := range reply.Policies {
 			policy, err := r.decode()
 			if err != nil {

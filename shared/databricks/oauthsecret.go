@@ -16,9 +16,9 @@ import (
 // MaxSecrets is how many OAuth secrets a service principal can have at once.
 const MaxSecrets = 5
 
-// maxPages ends a list that does not end by itself. Five secrets fit on far
-// fewer, empty pages and expired secrets included.
-const maxPages = 100
+// maxSecretPages ends a list that does not end by itself. Five secrets fit on
+// far fewer, empty pages and expired secrets included.
+const maxSecretPages = 100
 
 // MaxLifetime is the longest life that Databricks gives an OAuth secret.
 const MaxLifetime = 730 * 24 * time.Hour
@@ -90,38 +90,27 @@ func parseTime(text string) (time.Time, error) {
 	return time.Parse(time.RFC3339Nano, text)
 }
 
-// ListSecrets returns all OAuth secrets of a principal, over all pages. A
-// page's length says nothing: the list ends where there is no next page.
+// ListSecrets returns all OAuth secrets of a principal, over all pages.
 func (c *Client) ListSecrets(ctx context.Context, host Host, principal string) ([]OAuthSecret, error) {
-	const op = "list the OAuth secrets"
+	type page struct {
+		Secrets       []secretReply `json:"secrets"`
+		NextPageToken string        `json:"next_page_token"`
+	}
 	var all []OAuthSecret
-	page := ""
-	for range maxPages {
-		var reply struct {
-			Secrets       []secretReply `json:"secrets"`
-			NextPageToken string        `json:"next_page_token"`
-		}
-		query := url.Values{}
-		if page != "" {
-			query.Set("page_token", page)
-		}
-		err := c.call(ctx, host, request{op: op, method: http.MethodGet, url: host.secretsURL(principal), query: query}, &reply)
-		if err != nil {
-			return nil, err
-		}
+	err := pages(ctx, c, host, "list the OAuth secrets", host.secretsURL(principal), nil, maxSecretPages, func(reply page) (string, error) {
 		for _, r := range reply.Secrets {
 			s, err := r.decode()
 			if err != nil {
-				return nil, &Error{Op: op, Host: host.URL, kind: ErrRejected, Message: err.Error()}
+				return "", err
 			}
 			all = append(all, s)
 		}
-		if reply.NextPageToken == "" {
-			return all, nil
-		}
-		page = reply.NextPageToken
+		return reply.NextPageToken, nil
+	})
+	if err != nil {
+		return nil, err
 	}
-	return nil, &Error{Op: op, Host: host.URL, kind: ErrRejected, Message: endless}
+	return all, nil
 }
 
 // CreateSecret issues an OAuth secret. It is sent once: an error that is

@@ -145,7 +145,7 @@ func (c *Client) Grants(ctx context.Context, workspace Host, kind, name string) 
 	target := workspace.URL + "/api/2.1/unity-catalog/effective-permissions/" + url.PathEscape(kind) + "/" + url.PathEscape(name)
 	// With a zero the host chooses the length of a page; without it, it may
 	// give all grants at once.
-	err := pages(ctx, c, workspace, "read the securable's grants", target, url.Values{"max_results": {"0"}}, func(reply page) (string, error) {
+	err := pages(ctx, c, workspace, "read the securable's grants", target, url.Values{"max_results": {"0"}}, maxListPages, func(reply page) (string, error) {
 		for _, a := range reply.Assignments {
 			for _, p := range a.Privileges {
 				from := ""

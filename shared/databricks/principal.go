@@ -160,36 +160,18 @@ func (c *Client) InactivePrincipals(ctx context.Context, host Host) (map[string]
 	return inactive, nil
 }
 
-// principals lists by filter. SCIM pages by index, from 1.
+// filteredPage is how many principals are asked for at once by a filter, which
+// few of them meet.
+const filteredPage = 100
+
+// principals lists by filter.
 func (c *Client) principals(ctx context.Context, host Host, op, filter string) ([]ServicePrincipal, error) {
-	const (
-		pageSize = 100
-		// An account has 10,000 principals at most, and a host may give fewer
-		// on a page than it is asked for.
-		maxPages = 1000
-	)
 	var all []ServicePrincipal
-	start := 1
-	for range maxPages {
-		var reply struct {
-			TotalResults int              `json:"totalResults"`
-			Resources    []principalReply `json:"Resources"`
-		}
-		err := c.call(ctx, host, request{
-			op: op, method: http.MethodGet, url: host.principalsURL(),
-			query: url.Values{"filter": {filter}, "startIndex": {strconv.Itoa(start)}, "count": {strconv.Itoa(pageSize)}},
-		}, &reply)
+	for p, err := range directory(ctx, c, host, op, "ServicePrincipals", filter, filteredPage, principalReply.decode) {
 		if err != nil {
 			return nil, err
 		}
-		for _, r := range reply.Resources {
-			all = append(all, r.decode())
-		}
-		start += len(reply.Resources)
-		// Without a total, an empty page is the end.
-		if len(reply.Resources) == 0 || reply.TotalResults > 0 && start > reply.TotalResults {
-			return all, nil
-		}
+		all = append(all, p)
 	}
-	return nil, &Error{Op: op, Host: host.URL, kind: ErrRejected, Message: endless}
+	return all, nil
 }
