@@ -18,6 +18,7 @@ import (
 	"databricks-credential-rotation/functions/rotate/rotation"
 	"databricks-credential-rotation/shared/estatetest"
 	"databricks-credential-rotation/shared/managedsecret"
+	"databricks-credential-rotation/shared/metric"
 	"databricks-credential-rotation/shared/policy"
 )
 
@@ -137,7 +138,7 @@ func (w *world) checkFormat(m metricLine) {
 	w.t.Helper()
 	names := map[string]any{}
 	for _, group := range m.AWS.CloudWatchMetrics {
-		if group.Namespace != rotation.MetricNamespace || len(group.Metrics) == 0 || len(group.Metrics) > 100 || len(group.Dimensions) != 1 {
+		if group.Namespace != metric.Namespace || len(group.Metrics) == 0 || len(group.Metrics) > 100 || len(group.Dimensions) != 1 {
 			w.t.Errorf("%+v", group)
 			continue
 		}

@@ -13,6 +13,7 @@ import (
 	"databricks-credential-rotation/functions/audit/auditing/publish"
 	"databricks-credential-rotation/functions/audit/auditing/report"
 	"databricks-credential-rotation/functions/audit/auditing/reporttest"
+	"databricks-credential-rotation/shared/metric"
 )
 
 // CloudWatch takes a line for metrics only if it keeps the format's rules, and
@@ -56,7 +57,7 @@ func TestMetricsKeepTheFormatsRules(t *testing.T) {
 			t.Fatalf("%s: %+v", name, meta)
 		}
 		group := meta.CloudWatchMetrics[0]
-		if group.Namespace != publish.DefaultNamespace || len(group.Metrics) == 0 || len(group.Metrics) > 100 {
+		if group.Namespace != metric.Namespace || len(group.Metrics) == 0 || len(group.Metrics) > 100 {
 			t.Errorf("%s: %+v", name, group)
 		}
 		seen := map[string]bool{}
