@@ -71,5 +71,5 @@ func (r *run) alone(clientID string) bool {
 	if r.removals == undecided {
 		return r.all
 	}
-	return r.registered[clientID] == 1
+	return r.all && !r.census.incomplete && r.census.registered[clientID] == 1
 }

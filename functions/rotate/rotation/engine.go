@@ -93,14 +93,10 @@ type run struct {
 	check bool
 	// removals says what becomes of removals that need the budget.
 	removals removals
-	// all tells that the run looks at every managed secret. registered then
-	// counts those that name each principal, by client id, once they are all
-	// known; it stays nil if one could not be read.
-	all        bool
-	registered map[string]int
-	// claims are the OAuth secrets that current versions name, by the ARN of
-	// the managed secret; also only once all are known.
-	claims map[string]string
+	// all tells that the run looks at every managed secret.
+	all bool
+	// census is empty until every managed secret has been read.
+	census census
 
 	mu       sync.Mutex
 	inactive map[databricks.Host]func() map[string]bool
@@ -158,7 +154,7 @@ func (r *run) bring(ctx context.Context, s managedsecret.Secret, current Version
 			return out.fail(err)
 		}
 	}
-	if !force && !r.check && !Glance(r.now(), r.policy, s, current) {
+	if !force && r.idle(s, current) {
 		return out
 	}
 	if block := r.confused(s, current.Credential); block != nil {
@@ -167,7 +163,7 @@ func (r *run) bring(ctx context.Context, s managedsecret.Secret, current Version
 	}
 	o, plan, err := r.observe(ctx, Observation{
 		Secret: s, Current: current, Force: force,
-		Alone: r.alone(current.Credential.ClientID), Withhold: r.removals == withheld, Claims: r.claims,
+		Alone: r.alone(current.Credential.ClientID), Withhold: r.removals == withheld, Claims: r.census.claims,
 	})
 	if err != nil {
 		return out.fail(err)
@@ -181,9 +177,7 @@ func (r *run) bring(ctx context.Context, s managedsecret.Secret, current Version
 		return out
 	}
 	out.Block = plan.Block
-	for _, w := range plan.Withheld {
-		out.Withheld = append(out.Withheld, w.ID)
-	}
+	out.Withheld = idsOf(plan.Withheld)
 	if r.dry {
 		return out.planned(plan)
 	}
@@ -231,6 +225,11 @@ func (r *run) bring(ctx context.Context, s managedsecret.Secret, current Version
 	out.Issued, out.Version = issued.OAuthSecretID, write.VersionID
 	out.IssuedAt, out.ExpiresAt = issued.IssuedAt, issued.ExpiresAt
 	return out.fail(kept)
+}
+
+// idle tells that a secret needs no look, by what Secrets Manager says alone.
+func (r *run) idle(s managedsecret.Secret, current Version) bool {
+	return !r.check && !Glance(r.now(), r.policy, s, current)
 }
 
 // confused refuses a value that names a principal whose credential must not be

@@ -356,12 +356,8 @@ func MakePlan(p policy.Policy, o Observation) Plan {
 	if len(live)-len(plan.Retire) >= databricks.MaxSecrets {
 		switch {
 		case len(plan.Withheld) > 0:
-			var ids []string
-			for _, w := range plan.Withheld {
-				ids = append(ids, w.ID)
-			}
 			plan.Block = &Block{OverBudget, fmt.Sprintf("%s; %s could go, but for the run's budget",
-				o.fullMessage(inGrace, plan.Foreign), strings.Join(ids, ", "))}
+				o.fullMessage(inGrace, plan.Foreign), strings.Join(idsOf(plan.Withheld), ", "))}
 		case inFlight.IsZero():
 			plan.Block = &Block{Full, o.fullMessage(inGrace, plan.Foreign)}
 		case reason == Dead || reason == Forced:
@@ -561,6 +557,14 @@ func (p *Plan) retire(o Observation, r Retirement) {
 		return
 	}
 	p.Retire = append(p.Retire, r)
+}
+
+func idsOf(list []Retirement) []string {
+	var ids []string
+	for _, r := range list {
+		ids = append(ids, r.ID)
+	}
+	return ids
 }
 
 func retires(list []Retirement, id string) bool {

@@ -103,7 +103,7 @@ func (p protocol) create(ctx context.Context) error {
 		if err := p.survey(ctx); err != nil {
 			return err
 		}
-		o.Claims, o.Withhold = p.claims, !withinBudget(p.policy.Budgets.Rotate, n, len(o.Listed))
+		o.Claims, o.Withhold = p.census.claims, !withinBudget(p.policy.Budgets.Rotate, n, len(o.Listed))
 		plan = MakePlan(p.policy, o)
 	}
 	for _, retirement := range plan.Retire {

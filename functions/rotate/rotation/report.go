@@ -94,9 +94,7 @@ func (o Outcome) fail(err error) Outcome {
 func (o Outcome) planned(p Plan) Outcome {
 	o.Planned = true
 	o.Cleared = p.Clear
-	for _, r := range p.Retire {
-		o.Retired = append(o.Retired, r.ID)
-	}
+	o.Retired = idsOf(p.Retire)
 	if p.Issue != nil {
 		o.Reason = p.Issue.Reason
 	}

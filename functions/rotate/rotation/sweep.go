@@ -40,10 +40,10 @@ func (e *Engine) Sweep(ctx context.Context, check, dry bool) (*Report, error) {
 	r.dry, r.check, r.all = dry, check, true
 
 	pool := newPool(r, e.Workers)
-	registered, claims := map[string]int{}, map[string]string{}
+	found := newCensus()
 	var batch []managedsecret.Secret
 	flush := func() {
-		r.sweepBatch(ctx, pool, batch, registered, claims)
+		r.sweepBatch(ctx, pool, batch, &found)
 		batch = nil
 	}
 	var listing error
@@ -58,21 +58,16 @@ func (e *Engine) Sweep(ctx context.Context, check, dry bool) (*Report, error) {
 	}
 	flush()
 	pool.drain(ctx)
-	r.claims = claims
-	if listing == nil && registered[unread] == 0 {
-		r.registered = registered
-	}
+	found.incomplete = found.incomplete || listing != nil
+	r.census = found
 	report := pool.finish(ctx)
 	r.log(ctx, report)
 	return report, errors.Join(listing, report.Err())
 }
 
-// unread stands for the principals of managed secrets that could not be read.
-const unread = ""
-
 // sweepBatch reads the current versions of a batch and hands on the secrets
 // that may need something.
-func (r *run) sweepBatch(ctx context.Context, pool *pool, batch []managedsecret.Secret, registered map[string]int, claims map[string]string) {
+func (r *run) sweepBatch(ctx context.Context, pool *pool, batch []managedsecret.Secret, found *census) {
 	var arns []string
 	for _, s := range batch {
 		// A replica is rotated where its primary is.
@@ -87,24 +82,23 @@ func (r *run) sweepBatch(ctx context.Context, pool *pool, batch []managedsecret.
 			continue
 		}
 		if err := errs[s.ARN]; err != nil {
-			registered[unread]++
+			found.incomplete = true
 			pool.done(Outcome{Secret: s.Name}.fail(err))
 			continue
 		}
 		current, err := r.parseCurrent(versions[s.ARN])
 		if err != nil {
-			registered[unread]++
+			found.incomplete = true
 			pool.done(Outcome{Secret: s.Name}.fail(err))
 			continue
 		}
-		registered[current.Credential.ClientID]++
-		if other := claim(claims, s.ARN, current.Credential); other != "" {
+		if other := found.count(s.ARN, current.Credential); other != "" {
 			pool.done(Outcome{Secret: s.Name, ClientID: current.Credential.ClientID}.fail(fmt.Errorf(
 				"it holds the same OAuth secret as %s, and the rotation of one would end it for both: remove %s, %s and %s from one of them to have its own issued",
 				other, credential.KeyClientSecret, credential.KeyOAuthSecretID, credential.KeyPredecessors)))
 			continue
 		}
-		if s.Holder(managedsecret.Current) == current.ID && !r.check && !Glance(r.now(), r.policy, s, current) {
+		if s.Holder(managedsecret.Current) == current.ID && r.idle(s, current) {
 			pool.done(r.watch(newOutcome(s, current), current))
 			continue
 		}
@@ -118,51 +112,6 @@ func (r *run) sweepBatch(ctx context.Context, pool *pool, batch []managedsecret.
 			redo: func() Outcome { return r.readAndRotate(ctx, s.ARN, RotateRequest{}) },
 		})
 	}
-}
-
-// survey reads every managed secret, for a run that was asked for some and is
-// about to remove what may be another one's.
-func (r *run) survey(ctx context.Context) error {
-	claims := map[string]string{}
-	var batch []string
-	read := func() {
-		versions, _ := r.Store.CurrentVersions(ctx, batch)
-		for arn, v := range versions {
-			if current, err := r.parseCurrent(v); err == nil {
-				claim(claims, arn, current.Credential)
-			}
-		}
-		batch = nil
-	}
-	for s, err := range r.Store.List(ctx) {
-		if err != nil {
-			return fmt.Errorf("whether another managed secret holds what this one does not name: %w", err)
-		}
-		if batch = append(batch, s.ARN); len(batch) == sweepBatch {
-			read()
-		}
-	}
-	read()
-	r.claims = claims
-	return nil
-}
-
-// claim notes which OAuth secrets a managed secret names. If its current one is
-// another's too, it returns that one's ARN.
-func claim(claims map[string]string, arn string, c credential.Credential) string {
-	if c.OAuthSecretID == "" {
-		return ""
-	}
-	if other, taken := claims[c.OAuthSecretID]; taken && other != arn {
-		return other
-	}
-	claims[c.OAuthSecretID] = arn
-	for _, pred := range c.Predecessors {
-		if _, taken := claims[pred.OAuthSecretID]; !taken {
-			claims[pred.OAuthSecretID] = arn
-		}
-	}
-	return ""
 }
 
 // Rotate looks at the named secrets only, and with force rotates them whatever
