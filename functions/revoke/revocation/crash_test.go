@@ -1,16 +1,13 @@
 package revocation_test
 
 import (
-	"context"
 	"errors"
 	"flag"
 	"fmt"
 	"net/http"
 	"slices"
 	"strings"
-	"sync/atomic"
 	"testing"
-	"testing/synctest"
 	"time"
 
 	"github.com/aws/aws-sdk-go-v2/service/secretsmanager"
@@ -20,7 +17,6 @@ import (
 	"databricks-credential-rotation/shared/credential"
 	"databricks-credential-rotation/shared/databrickstest"
 	"databricks-credential-rotation/shared/estatetest"
-	"databricks-credential-rotation/shared/faulttest"
 	"databricks-credential-rotation/shared/managedsecret"
 	"databricks-credential-rotation/shared/secret"
 )
@@ -30,51 +26,21 @@ import (
 // recorded from a run without faults. Afterwards the same request is sent
 // until it is complete, and sweeps go on as ever.
 
-var errDead = errors.New("process killed")
-
+// process is one Lambda instance: of this function, or of rotate.
 type process struct {
+	*estatetest.Process
 	engine  *rotation.Engine
 	revoker *revocation.Revoker
-	dead    atomic.Bool
-	ctx     context.Context
-	end     context.CancelFunc
-}
-
-type mortal struct {
-	process *process
-	next    http.RoundTripper
-}
-
-type processKey struct{}
-
-func (m mortal) RoundTrip(r *http.Request) (*http.Response, error) {
-	if m.process.dead.Load() {
-		return nil, errDead
-	}
-	resp, err := m.next.RoundTrip(r.WithContext(context.WithValue(r.Context(), processKey{}, m.process)))
-	if m.process.dead.Load() {
-		return nil, errDead // the reply reaches nobody
-	}
-	return resp, err
 }
 
 // start makes a process of its own, with as much time as the function has.
 func (w *world) start() *process {
-	p := &process{}
-	p.ctx, p.end = context.WithTimeout(w.t.Context(), 2*time.Minute)
-	p.engine, p.revoker = w.wire(w.Client(mortal{p, w.Databricks.Transport()}), managedsecret.Store{
+	p := &process{Process: w.StartProcess(w.t.Context(), 2*time.Minute)}
+	p.engine, p.revoker = w.wire(w.Client(p.Transport(w.Databricks.Transport())), managedsecret.Store{
 		API: w.SecretsManager("revoke", func(o *secretsmanager.Options) {
-			o.HTTPClient = &http.Client{Transport: mortal{p, w.AWS.Transport()}}
+			o.HTTPClient = &http.Client{Transport: p.Transport(w.AWS.Transport())}
 		}),
 	})
-	kill := func(ctx context.Context, _ faulttest.Call) {
-		if p, ok := ctx.Value(processKey{}).(*process); ok {
-			p.dead.Store(true)
-			p.end()
-		}
-	}
-	w.Databricks.Faults().OnKill(kill)
-	w.AWS.Faults().OnKill(kill)
 	return p
 }
 
@@ -111,11 +77,11 @@ var deeds = []deed{
 // send sends a request, and holds the reply to what it claims.
 func (w *world) send(m *estatetest.Managed, req revocation.Request) error {
 	p := w.start()
-	defer p.end()
+	defer p.End()
 	req.Reason = "drill"
 	values, before, listed := w.Values(m), w.current(m), w.Databricks.Secrets(m.Principal.ID)
 	w.expect(req, m)
-	reply, err := p.revoker.Revoke(p.ctx, req)
+	reply, err := p.revoker.Revoke(p.Ctx, req)
 	if err == nil && len(reply.Failures) > 0 {
 		err = errors.New(reply.Text())
 	}
@@ -162,34 +128,11 @@ func (w *world) isHeld(m *estatetest.Managed) bool {
 }
 
 type crashCase struct {
-	deed    deed
-	service string
-	call    faulttest.Call
-	fault   faulttest.Fault
+	estatetest.Cell
+	deed deed
 }
 
-func (c crashCase) String() string {
-	times := "once"
-	if c.fault.Times == faulttest.Forever {
-		times = "for good"
-	}
-	return fmt.Sprintf("%s, %s #%d %v %s", c.deed.name, c.call.Op, c.fault.Skip+1, c.fault.Kind, times)
-}
-
-func faultsOf(c faulttest.Call) []faulttest.Fault {
-	var faults []faulttest.Fault
-	for _, kind := range []faulttest.Kind{faulttest.RequestLost, faulttest.ReplyLost, faulttest.Throttled, faulttest.ServerError, faulttest.Timeout} {
-		faults = append(faults, faulttest.Fault{Kind: kind}, faulttest.Fault{Kind: kind, Times: faulttest.Forever})
-	}
-	faults = append(faults, faulttest.Fault{Kind: faulttest.Kill}, faulttest.Fault{Kind: faulttest.KillAfter})
-	if c.Read {
-		faults = append(faults, faulttest.Fault{Kind: faulttest.StaleRead}, faulttest.Fault{Kind: faulttest.StaleRead, Times: faulttest.Forever})
-	}
-	for n := range faults {
-		faults[n].Op = c.Op
-	}
-	return faults
-}
+func (c crashCase) String() string { return fmt.Sprintf("%s, %v", c.deed.name, c.Cell) }
 
 // prepare makes the state that a deed is for: a current credential, one in
 // grace, and a colleague's.
@@ -208,17 +151,10 @@ func crashCases(t *testing.T) []crashCase {
 	for _, d := range deeds {
 		inWorld(t, func(w *world) {
 			m := w.prepare(d)
-			w.resetCalls()
+			w.ResetCalls()
 			w.must(w.send(m, d.request(w.current(m))))
-			for service, calls := range map[string][]faulttest.Call{"databricks": w.Databricks.Faults().Calls(), "aws": w.AWS.Faults().Calls()} {
-				seen := map[string]int{}
-				for _, call := range calls {
-					for _, fault := range faultsOf(call) {
-						fault.Skip = seen[call.Op]
-						cases = append(cases, crashCase{d, service, call, fault})
-					}
-					seen[call.Op]++
-				}
+			for _, cell := range w.Cells() {
+				cases = append(cases, crashCase{cell, d})
 			}
 		})
 	}
@@ -228,27 +164,7 @@ func crashCases(t *testing.T) []crashCase {
 // A prime, so that every kind of fault meets every kind of call.
 var stride = flag.Int("crash.stride", 29, "play every so many cases of the crash matrix")
 
-func TestCrashMatrix(t *testing.T) {
-	cases := crashCases(t)
-	if len(cases) < 300 {
-		t.Errorf("only %d cases: the recording found too few calls", len(cases))
-	}
-	violations, played := 0, 0
-	for n := 0; n < len(cases); n += *stride {
-		c := cases[n]
-		played++
-		synctest.Test(t, func(t *testing.T) {
-			for _, v := range runCrashCase(t, c) {
-				violations++
-				t.Errorf("%v: %v", c, v)
-			}
-		})
-		if violations > 20 {
-			t.Fatal("too many violations; the rest is not run")
-		}
-	}
-	t.Logf("crash matrix: %d of %d cases, %d violations", played, len(cases), violations)
-}
+func TestCrashMatrix(t *testing.T) { estatetest.PlayMatrix(t, crashCases(t), *stride, runCrashCase) }
 
 func runCrashCase(t *testing.T, c crashCase) (found []estatetest.Violation) {
 	w := newWorld(t)
@@ -257,19 +173,15 @@ func runCrashCase(t *testing.T, c crashCase) (found []estatetest.Violation) {
 	report := func(format string, args ...any) {
 		found = append(found, estatetest.Violation{Invariant: 8, Secret: m.Name, What: fmt.Sprintf(format, args...)})
 	}
-	injector := w.Databricks.Faults()
-	if c.service == "aws" {
-		injector = w.AWS.Faults()
-	}
-	injector.Add(c.fault)
+	w.Plant(c.Cell)
 	err := w.send(m, req)
 	w.Databricks.Faults().Clear()
 	w.AWS.Faults().Clear()
 
 	sweep := func() error {
 		p := w.start()
-		defer p.end()
-		_, err := p.engine.Sweep(p.ctx, true, false)
+		defer p.End()
+		_, err := p.engine.Sweep(p.Ctx, true, false)
 		return err
 	}
 	// A sweep comes in between before anybody sends the request again.
@@ -282,7 +194,7 @@ func runCrashCase(t *testing.T, c crashCase) (found []estatetest.Violation) {
 	}
 	held := req.Mode == revocation.Revoke || req.Mode == revocation.Lockout
 	if held && !w.isHeld(m) {
-		if !req.One() || c.call.Op != "TagResource" {
+		if !req.One() || c.Call.Op != "TagResource" {
 			report("the secret is not held")
 		}
 		held = false
@@ -306,11 +218,11 @@ func runCrashCase(t *testing.T, c crashCase) (found []estatetest.Violation) {
 		found = append(found, estatetest.Violation{Invariant: 1, Secret: m.Name, What: "at the end AWSCURRENT does not authenticate"})
 	}
 	found = append(found, w.found...)
-	w.resetCalls()
+	w.ResetCalls()
 	if err := sweep(); err != nil {
 		report("the last sweep fails: %v", err)
 	}
-	if changes := w.changes(); len(changes) > 0 {
+	if changes := w.Changes(); len(changes) > 0 {
 		report("the last sweep still changes something: %v", changes)
 	}
 	if n := w.Leaks(w.log.String() + strings.Join(w.told, "")); n > 0 {

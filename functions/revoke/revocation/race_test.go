@@ -25,17 +25,17 @@ type other struct {
 
 var others = []other{
 	{"a sweep", func(_ *world, p *process, _ *estatetest.Managed) error {
-		_, err := p.engine.Sweep(p.ctx, true, false)
+		_, err := p.engine.Sweep(p.Ctx, true, false)
 		return err
 	}},
 	{"a rotation that is asked for", func(_ *world, p *process, m *estatetest.Managed) error {
-		_, err := p.engine.Rotate(p.ctx, "direct", rotation.RotateRequest{Secrets: []string{m.Name}, Force: true})
+		_, err := p.engine.Rotate(p.Ctx, "direct", rotation.RotateRequest{Secrets: []string{m.Name}, Force: true})
 		return err
 	}},
 	{"a rotation by protocol", func(_ *world, p *process, m *estatetest.Managed) error {
 		token := strings.Repeat("t", 36)
 		for _, step := range []rotation.Step{rotation.CreateSecret, rotation.SetSecret, rotation.TestSecret, rotation.FinishSecret} {
-			if err := p.engine.RunStep(p.ctx, rotation.StepRequest{Step: step, SecretID: m.ARN, Token: token}); err != nil {
+			if err := p.engine.RunStep(p.Ctx, rotation.StepRequest{Step: step, SecretID: m.ARN, Token: token}); err != nil {
 				return err
 			}
 		}
@@ -109,7 +109,7 @@ func interleave(t *testing.T, d deed, o other, revocationFirst bool, n int) (mor
 	revoke := func() error { return w.send(m, req) }
 	rotate := func() error {
 		p := w.start()
-		defer p.end()
+		defer p.End()
 		return o.run(w, p, m)
 	}
 	if revocationFirst {

@@ -134,12 +134,12 @@ func TestNoTrailNoChange(t *testing.T) {
 			inWorld(t, func(w *world) {
 				w.rotated("etl")
 				w.unwritten = errors.New("the bucket is gone")
-				w.resetCalls()
+				w.ResetCalls()
 				_, err := w.revoker.Revoke(w.t.Context(), revocation.Request{Mode: mode, Secret: "etl", Reason: "r"})
 				if err == nil || !strings.Contains(err.Error(), "the trail cannot be written, so nothing is changed: the bucket is gone") {
 					t.Errorf("error %v", err)
 				}
-				if changes := w.changes(); len(changes) > 0 {
+				if changes := w.Changes(); len(changes) > 0 {
 					t.Errorf("it changes %v", changes)
 				}
 			})

@@ -149,10 +149,10 @@ func TestDryRun(t *testing.T) {
 				inWorld(t, func(w *world) {
 					m := w.rotated("etl")
 					w.MakeByHand(m, 365*day)
-					w.resetCalls()
+					w.ResetCalls()
 					req := revocation.Request{Mode: mode, Secret: m.Name, IncludeForeign: foreign, DryRun: true}
 					plan := w.revoke(req, m)
-					if changes := w.changes(); len(changes) > 0 || len(w.told) > 0 {
+					if changes := w.Changes(); len(changes) > 0 || len(w.told) > 0 {
 						t.Errorf("the dry run changes %v and tells %v", changes, w.told)
 					}
 					if plan.Complete || len(plan.Steps) == 0 {

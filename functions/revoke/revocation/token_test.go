@@ -70,9 +70,9 @@ func TestTokens(t *testing.T) {
 				before := w.tokenIDs()
 
 				req.DryRun = true
-				w.resetCalls()
+				w.ResetCalls()
 				plan := w.revoke(req)
-				if changes := w.changes(); len(changes) > 0 {
+				if changes := w.Changes(); len(changes) > 0 {
 					t.Errorf("a dry run changes %v", changes)
 				}
 				req.DryRun = false

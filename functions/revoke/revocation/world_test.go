@@ -1,7 +1,6 @@
 package revocation_test
 
 import (
-	"bytes"
 	"context"
 	"log/slog"
 	"slices"
@@ -36,7 +35,7 @@ type world struct {
 	policy  policy.Policy
 	engine  *rotation.Engine
 	revoker *revocation.Revoker
-	log     *lockedBuffer
+	log     *estatetest.Log
 	told    []string
 	entries []trail.Entry
 	// untold makes the topic fail, and unwritten the trail from that entry on.
@@ -58,7 +57,7 @@ func inWorld(t *testing.T, f func(w *world)) {
 
 func newWorld(t *testing.T) *world {
 	w := &world{
-		Estate: estatetest.New(estatetest.Config{Seed: 1}), t: t, log: &lockedBuffer{},
+		Estate: estatetest.New(estatetest.Config{Seed: 1}), t: t, log: &estatetest.Log{},
 		policy: policy.Policy{Interval: 30 * day, Grace: day, Lifetime: 90 * day},
 	}
 	w.engine, w.revoker = w.wire(w.Client(nil), managedsecret.Store{API: w.SecretsManager("revoke")})
@@ -216,7 +215,7 @@ func (w *world) revoke(req revocation.Request, secrets ...*estatetest.Managed) *
 func (w *world) refuse(req revocation.Request, want string) {
 	w.t.Helper()
 	req.Reason = "seen in a log"
-	w.resetCalls()
+	w.ResetCalls()
 	before := len(w.entries)
 	reply, err := w.revoker.Revoke(w.t.Context(), req)
 	if err == nil {
@@ -228,24 +227,9 @@ func (w *world) refuse(req revocation.Request, want string) {
 	if !strings.HasSuffix(err.Error(), "; nothing was changed") {
 		w.t.Errorf("error %q does not say that nothing was changed", err)
 	}
-	if changes := w.changes(); len(changes) > 0 || len(w.entries) > before {
+	if changes := w.Changes(); len(changes) > 0 || len(w.entries) > before {
 		w.t.Errorf("a refused request changes something: %v", changes)
 	}
-}
-
-func (w *world) resetCalls() {
-	w.Databricks.Faults().Reset()
-	w.AWS.Faults().Reset()
-}
-
-func (w *world) changes() []string {
-	var ops []string
-	for _, c := range slices.Concat(w.Databricks.Faults().Calls(), w.AWS.Faults().Calls()) {
-		if !c.Read {
-			ops = append(ops, c.Op)
-		}
-	}
-	return ops
 }
 
 func (w *world) checkEnd() {
@@ -260,23 +244,6 @@ func (w *world) checkEnd() {
 	if n := w.Leaks(w.log.String() + strings.Join(w.told, "")); n > 0 {
 		w.t.Errorf("%d secrets are in log or messages", n)
 	}
-}
-
-type lockedBuffer struct {
-	mu  sync.Mutex
-	buf bytes.Buffer
-}
-
-func (b *lockedBuffer) Write(p []byte) (int, error) {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	return b.buf.Write(p)
-}
-
-func (b *lockedBuffer) String() string {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	return b.buf.String()
 }
 
 // actions of a reply's steps, with their outcomes if they were not done.

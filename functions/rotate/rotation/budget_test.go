@@ -6,14 +6,9 @@ import (
 	"testing"
 	"time"
 
-	"github.com/aws/aws-sdk-go-v2/aws"
-	"github.com/aws/aws-sdk-go-v2/service/secretsmanager"
-	"github.com/aws/aws-sdk-go-v2/service/secretsmanager/types"
-
 	"databricks-credential-rotation/functions/rotate/rotation"
 	"databricks-credential-rotation/shared/databrickstest"
 	"databricks-credential-rotation/shared/estatetest"
-	"databricks-credential-rotation/shared/managedsecret"
 	"databricks-credential-rotation/shared/policy"
 )
 
@@ -132,13 +127,13 @@ func TestBudgetInDryRun(t *testing.T) {
 		m := w.register(estatetest.Registration{Name: "etl"})
 		orphan := w.orphan(m)
 		time.Sleep(w.policy.Interval)
-		w.resetCalls()
+		w.ResetCalls()
 		report, err := w.engine.Sweep(w.t.Context(), false, true)
 		w.checkErr(err, "")
 		if len(report.Outcomes) != 1 || len(report.Outcomes[0].Retired) != 1 || report.Outcomes[0].Retired[0] != orphan || report.Outcomes[0].Reason != rotation.Due {
 			t.Errorf("outcomes are %+v, want the orphan to go and a rotation", report.Outcomes)
 		}
-		if changes := w.changes(); len(changes) > 1 { // the rotator's own token
+		if changes := w.Changes(); len(changes) > 1 { // the rotator's own token
 			t.Errorf("a dry run made changes: %v", changes)
 		}
 	})
@@ -151,7 +146,7 @@ func TestOrphanCallCount(t *testing.T) {
 		m := w.register(estatetest.Registration{Name: "etl"})
 		w.orphan(m)
 		time.Sleep(time.Hour)
-		w.resetCalls()
+		w.ResetCalls()
 		w.reconcile()
 		calls := w.calls()
 		for op, want := range map[string]int{
@@ -239,11 +234,7 @@ func TestExclusiveTwice(t *testing.T) {
 				foreign, err := w.Databricks.AddSecret(m.Principal.ID, databrickstest.SecretSpec{Lifetime: 365 * day})
 				w.must(err)
 				value := strings.NewReplacer("HOST", m.Host.URL, "ID", m.Principal.ApplicationID).Replace(value)
-				_, err = w.SecretsManager("operator").CreateSecret(w.t.Context(), &secretsmanager.CreateSecretInput{
-					Name: aws.String("other"), SecretString: &value,
-					Tags: []types.Tag{{Key: aws.String(managedsecret.TagKey), Value: aws.String(managedsecret.TagValue)}},
-				})
-				w.must(err)
+				w.secondFor("other", value)
 				time.Sleep(2 * w.policy.Grace)
 				for range 2 {
 					_, _ = w.engine.Sweep(w.t.Context(), true, false) // an error if the other cannot be read

@@ -36,15 +36,15 @@ func TestBinding(t *testing.T) {
 		w.sweep("") // bound to itself, it is rotated
 		before := len(w.ids(other))
 		w.put(bound, `{"DATABRICKS_HOST":"`+other.Host.URL+`","DATABRICKS_CLIENT_ID":"`+other.Principal.ApplicationID+`"}`)
-		w.resetCalls()
+		w.ResetCalls()
 		w.sweep("bound: mismatch: DATABRICKS_CLIENT_ID names the service principal " + other.Principal.ApplicationID)
 		_, err := w.invoke(w.t.Context(), []byte(`{"action":"rotate","secrets":["bound"],"force":true}`))
 		w.checkErr(err, "the tag databricks-client-id binds the secret to")
 		for _, step := range []string{"createSecret", "testSecret"} {
 			w.checkErr(w.step(bound, step), "binds the secret to")
 		}
-		if len(w.ids(other)) != before || len(w.changes()) > 0 {
-			t.Errorf("changes were made: %v", w.changes())
+		if len(w.ids(other)) != before || len(w.Changes()) > 0 {
+			t.Errorf("changes were made: %v", w.Changes())
 		}
 	})
 }
@@ -55,9 +55,9 @@ func TestOwnIdentity(t *testing.T) {
 	inWorld(t, func(w *world) {
 		w.engine.OwnClientID = w.Rotator.ApplicationID
 		arn := w.secondFor("own", `{"DATABRICKS_HOST":"`+w.Databricks.AccountHost()+`","DATABRICKS_ACCOUNT_ID":"`+w.Databricks.AccountID()+`","DATABRICKS_CLIENT_ID":"`+w.Rotator.ApplicationID+`"}`)
-		w.resetCalls()
+		w.ResetCalls()
 		w.sweep("own: mismatch: DATABRICKS_CLIENT_ID names the rotator's own service principal")
-		if changes := w.changes(); len(changes) > 0 {
+		if changes := w.Changes(); len(changes) > 0 {
 			t.Errorf("changes were made: %v", changes)
 		}
 		// In the secret that is there for it, it is issued.

@@ -2,16 +2,12 @@ package rotation_test
 
 import (
 	"bytes"
-	"context"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"net/http"
 	"slices"
 	"strings"
-	"sync/atomic"
 	"testing"
-	"testing/synctest"
 	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
@@ -32,62 +28,19 @@ import (
 // without faults, not listed by hand. After the fault, runs are repeated until
 // they are quiet, while a consumer looks between any two calls.
 
-// errDead is what a dead process's code sees: it can do nothing any more.
-var errDead = errors.New("process killed")
-
-// process is one Lambda instance: its own clients, and an end.
+// process is one Lambda instance with an engine.
 type process struct {
+	*estatetest.Process
 	engine *rotation.Engine
-	dead   atomic.Bool
-	ctx    context.Context
-	end    context.CancelFunc
 }
-
-func newProcess(ctx context.Context) *process {
-	p := &process{}
-	p.ctx, p.end = context.WithTimeout(ctx, 15*time.Minute)
-	return p
-}
-
-func (p *process) kill() {
-	p.dead.Store(true)
-	p.end()
-}
-
-// RoundTripper that ends with its process.
-type mortal struct {
-	process *process
-	next    http.RoundTripper
-}
-
-func (m mortal) RoundTrip(r *http.Request) (*http.Response, error) {
-	if m.process.dead.Load() {
-		return nil, errDead
-	}
-	resp, err := m.next.RoundTrip(r.WithContext(context.WithValue(r.Context(), processKey{}, m.process)))
-	if m.process.dead.Load() {
-		return nil, errDead // the reply reaches nobody
-	}
-	return resp, err
-}
-
-type processKey struct{}
 
 // start makes an engine that runs in a process of its own.
 func (w *world) start() *process {
-	p := newProcess(w.t.Context())
-	p.engine = w.newEngine()
-	p.engine.Databricks = w.Client(mortal{p, w.Databricks.Transport()})
+	p := &process{w.StartProcess(w.t.Context(), 15*time.Minute), w.newEngine()}
+	p.engine.Databricks = w.Client(p.Transport(w.Databricks.Transport()))
 	p.engine.Store = managedsecret.Store{API: w.SecretsManager("rotate", func(o *secretsmanager.Options) {
-		o.HTTPClient = &http.Client{Transport: mortal{p, w.AWS.Transport()}}
+		o.HTTPClient = &http.Client{Transport: p.Transport(w.AWS.Transport())}
 	})}
-	kill := func(ctx context.Context, _ faulttest.Call) {
-		if p, ok := ctx.Value(processKey{}).(*process); ok {
-			p.kill()
-		}
-	}
-	w.Databricks.Faults().OnKill(kill)
-	w.AWS.Faults().OnKill(kill)
 	return p
 }
 
@@ -96,7 +49,7 @@ func (w *world) start() *process {
 func (w *world) startWhole() *process {
 	p := w.start()
 	cfg := w.AWS.Config()
-	cfg.Credentials, cfg.HTTPClient = w.AWS.Role("rotate"), &http.Client{Transport: mortal{p, w.AWS.Transport()}}
+	cfg.Credentials, cfg.HTTPClient = w.AWS.Role("rotate"), &http.Client{Transport: p.Transport(w.AWS.Transport())}
 	objects := s3.NewFromConfig(cfg)
 	p.engine.Policy = policy.Open(objects, dataBucket, policyKey, p.engine.Log).Read
 	p.engine.Trail = trail.Open(objects, dataBucket, w.Rotator.ApplicationID, p.engine.Log)
@@ -231,18 +184,18 @@ var doors = []door{
 }
 
 func (p *process) sweep(check bool) error {
-	_, err := p.engine.Sweep(p.ctx, check, false)
+	_, err := p.engine.Sweep(p.Ctx, check, false)
 	return err
 }
 
 func (p *process) rotate(m *estatetest.Managed) error {
-	_, err := p.engine.Handle(p.ctx, []byte(`{"action":"rotate","secrets":["`+m.Name+`"],"force":true}`))
+	_, err := p.engine.Handle(p.Ctx, []byte(`{"action":"rotate","secrets":["`+m.Name+`"],"force":true}`))
 	return err
 }
 
 func (p *process) protocol(m *estatetest.Managed, token string) error {
 	for _, step := range []rotation.Step{rotation.CreateSecret, rotation.SetSecret, rotation.TestSecret, rotation.FinishSecret} {
-		err := p.engine.RunStep(p.ctx, rotation.StepRequest{Step: step, SecretID: m.ARN, Token: token})
+		err := p.engine.RunStep(p.Ctx, rotation.StepRequest{Step: step, SecretID: m.ARN, Token: token})
 		if err != nil {
 			return err
 		}
@@ -250,39 +203,15 @@ func (p *process) protocol(m *estatetest.Managed, token string) error {
 	return nil
 }
 
-// faultsOf are the ways in which a call can fail, once or for as long as the
-// run lasts.
-func faultsOf(c faulttest.Call) []faulttest.Fault {
-	var faults []faulttest.Fault
-	for _, kind := range []faulttest.Kind{faulttest.RequestLost, faulttest.ReplyLost, faulttest.Throttled, faulttest.ServerError, faulttest.Timeout} {
-		faults = append(faults, faulttest.Fault{Kind: kind}, faulttest.Fault{Kind: kind, Times: faulttest.Forever})
-	}
-	faults = append(faults, faulttest.Fault{Kind: faulttest.Throttled, RetryAfter: 2 * time.Second},
-		faulttest.Fault{Kind: faulttest.Kill}, faulttest.Fault{Kind: faulttest.KillAfter})
-	if c.Read {
-		faults = append(faults, faulttest.Fault{Kind: faulttest.StaleRead}, faulttest.Fault{Kind: faulttest.StaleRead, Times: faulttest.Forever})
-	}
-	for i := range faults {
-		faults[i].Op = c.Op
-	}
-	return faults
-}
-
 // crashCase is one cell of the matrix.
 type crashCase struct {
+	estatetest.Cell
 	scenario scenario
 	door     door
-	service  string
-	call     faulttest.Call
-	fault    faulttest.Fault
 }
 
 func (c crashCase) String() string {
-	times := "once"
-	if c.fault.Times == faulttest.Forever {
-		times = "for good"
-	}
-	return fmt.Sprintf("%s, %s, %s #%d %v %s", c.door.name, c.scenario.name, c.call.Op, c.fault.Skip+1, c.fault.Kind, times)
+	return fmt.Sprintf("%s, %s, %v", c.door.name, c.scenario.name, c.Cell)
 }
 
 // crashCases records the calls of an undisturbed run and crosses them with
@@ -294,21 +223,14 @@ func crashCases(t *testing.T) []crashCase {
 			inWorld(t, func(w *world) {
 				m := s.prepare(w)
 				w.storePolicy()
-				w.resetCalls()
+				w.ResetCalls()
 				p := w.startWhole()
-				defer p.end()
+				defer p.End()
 				if err := d.run(p, m); err != nil {
 					t.Fatalf("%s, %s: %v", d.name, s.name, err)
 				}
-				for service, calls := range map[string][]faulttest.Call{"databricks": w.Databricks.Faults().Calls(), "aws": w.AWS.Faults().Calls()} {
-					seen := map[string]int{}
-					for _, call := range calls {
-						for _, fault := range faultsOf(call) {
-							fault.Skip = seen[call.Op]
-							cases = append(cases, crashCase{s, d, service, call, fault})
-						}
-						seen[call.Op]++
-					}
+				for _, cell := range w.Cells(faulttest.Fault{Kind: faulttest.Throttled, RetryAfter: 2 * time.Second}) {
+					cases = append(cases, crashCase{cell, s, d})
 				}
 			})
 		}
@@ -319,40 +241,19 @@ func crashCases(t *testing.T) []crashCase {
 func TestCrashMatrix(t *testing.T) {
 	cases := crashCases(t)
 	if testing.Short() {
-		cases = slices.DeleteFunc(cases, func(c crashCase) bool { return c.fault.Times == faulttest.Forever })
+		cases = slices.DeleteFunc(cases, func(c crashCase) bool { return c.Fault.Times == faulttest.Forever })
 	}
-	if len(cases) < 300 {
-		t.Errorf("only %d cases: the recording found too few calls", len(cases))
-	}
-	violations, played := 0, 0
-	for i := 0; i < len(cases); i += *crashEvery {
-		c := cases[i]
-		played++
-		synctest.Test(t, func(t *testing.T) {
-			for _, v := range runCrashCase(t, c) {
-				violations++
-				t.Errorf("%v: %v", c, v)
-			}
-		})
-		if violations > 20 {
-			t.Fatal("too many violations; the rest is not run")
-		}
-	}
-	t.Logf("crash matrix: %d cases, %d violations", played, violations)
+	estatetest.PlayMatrix(t, cases, *crashEvery, runCrashCase)
 }
 
 func runCrashCase(t *testing.T, c crashCase) []estatetest.Violation {
 	w := newWorld(t, estatetest.Config{Seed: 1})
 	m := c.scenario.prepare(w)
 	w.storePolicy()
-	w.resetCalls()
+	w.ResetCalls()
 
 	var found []estatetest.Violation
-	injector := w.Databricks.Faults()
-	if c.service == "aws" {
-		injector = w.AWS.Faults()
-	}
-	injector.Add(c.fault)
+	w.Plant(c.Cell)
 	_ = w.runIn(w.startWhole(), func(p *process) error { return c.door.run(p, m) }) // it may fail
 	w.Databricks.Faults().Clear()
 	w.AWS.Faults().Clear()
@@ -381,9 +282,9 @@ func runCrashCase(t *testing.T, c crashCase) []estatetest.Violation {
 	}
 	found = append(found, w.Settled(w.policy.Grace)...)
 	found = append(found, w.found...)
-	w.resetCalls()
+	w.ResetCalls()
 	quiet("the last reconcile", w.inProcess(func(p *process) error { return p.sweep(true) }))
-	if changes := w.changes(); len(changes) > 0 {
+	if changes := w.Changes(); len(changes) > 0 {
 		found = append(found, estatetest.Violation{Invariant: 8, Secret: m.Name, What: fmt.Sprintf("the last reconcile still changes something: %v", changes)})
 	}
 	if n := len(w.ids(m)); n > 4 {
@@ -399,7 +300,7 @@ func runCrashCase(t *testing.T, c crashCase) []estatetest.Violation {
 func (w *world) inProcess(run func(*process) error) error { return w.runIn(w.start(), run) }
 
 func (w *world) runIn(p *process, run func(*process) error) error {
-	defer p.end()
+	defer p.End()
 	err := run(p)
 	if err != nil {
 		w.log.WriteString(err.Error() + "\n")

@@ -170,14 +170,14 @@ func TestReplica(t *testing.T) {
 		m := w.register(estatetest.Registration{Name: "etl"})
 		time.Sleep(w.policy.Interval)
 		w.engine.Store.API = replicas{w.SecretsManager("rotate")}
-		w.resetCalls()
+		w.ResetCalls()
 		if report := w.sweep(""); report.Counts[rotation.Unchanged] != 1 {
 			t.Errorf("counts %v, want it left alone", report.Counts)
 		}
 		_, err := w.invoke(w.t.Context(), []byte(`{"action":"rotate","secrets":["etl"],"force":true}`))
 		w.checkErr(err, "etl: the secret is a replica: rotate it in us-east-1")
 		w.checkErr(w.step(m, "createSecret"), "createSecret of etl: the secret is a replica")
-		if changes := w.changes(); len(changes) > 0 {
+		if changes := w.Changes(); len(changes) > 0 {
 			t.Errorf("the replica led to %v", changes)
 		}
 	})

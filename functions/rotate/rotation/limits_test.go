@@ -95,7 +95,7 @@ func TestTrail(t *testing.T) {
 		time.Sleep(w.policy.Interval)
 		w.sweep("")
 		time.Sleep(w.policy.Interval)
-		w.resetCalls()
+		w.ResetCalls()
 		return m
 	}
 	inWorld(t, func(w *world) {
@@ -129,7 +129,7 @@ func TestTrail(t *testing.T) {
 					written++
 				}
 			}
-			if changes := w.changes(); len(changes) > written {
+			if changes := w.Changes(); len(changes) > written {
 				t.Errorf("failing at entry %d: %d entries announce a change, and there were %v", failAt, written, changes)
 			}
 			if failAt <= 5 && w.current(m).OAuthSecretID != before.OAuthSecretID {
@@ -152,7 +152,7 @@ func TestBadPolicyStopsTheRun(t *testing.T) {
 	inWorld(t, func(w *world) {
 		m := w.register(estatetest.Registration{Name: "etl"})
 		time.Sleep(w.policy.Interval)
-		w.resetCalls()
+		w.ResetCalls()
 		w.policy.Grace = -1
 		w.policy.Interval = 0
 		for _, event := range []string{`{"action":"sweep"}`, `{"action":"rotate","secrets":["etl"],"force":true}`} {
@@ -328,12 +328,12 @@ func TestReadsAgainWhatDisagrees(t *testing.T) {
 		w.register(estatetest.Registration{Name: "etl"})
 		time.Sleep(w.policy.Interval)
 		w.sweep("")
-		w.resetCalls()
+		w.ResetCalls()
 		w.AWS.Faults().Add(faulttest.Fault{Op: "BatchGetSecretValue", Kind: faulttest.StaleRead})
 		if report := w.sweep(""); report.Counts[rotation.Unchanged] != 1 {
 			t.Errorf("counts %v: the stale value was taken for the current one", report.Counts)
 		}
-		if changes := w.changes(); len(changes) > 0 {
+		if changes := w.Changes(); len(changes) > 0 {
 			t.Errorf("the stale value led to %v", changes)
 		}
 	})

@@ -300,7 +300,7 @@ func TestSweepDuringProtocol(t *testing.T) {
 		w.sweep("")
 		time.Sleep(w.policy.Interval)
 		w.mustStep(m, "createSecret")
-		w.resetCalls()
+		w.ResetCalls()
 		w.sweep("")
 		if n := w.calls()[databrickstest.OpWorkspaceCreateSecret]; n != 0 {
 			t.Error("the sweep issued a second credential")

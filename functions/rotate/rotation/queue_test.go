@@ -115,7 +115,7 @@ func TestQueue(t *testing.T) {
 			w.SetActive(m, false)
 		}
 		w.engine.QueueAbove = 15
-		w.resetCalls()
+		w.ResetCalls()
 		report := w.sweep("")
 		if report.Counts[rotation.Rotated] != 15 || report.Queued != 25 || len(report.Left) > 0 {
 			t.Fatalf("counts %v, %d queued, left %v", report.Counts, report.Queued, report.Left)

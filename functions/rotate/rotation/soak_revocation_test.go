@@ -39,7 +39,7 @@ func (s *stage) revoke(p *process, m *estatetest.Managed, what deedKind) error {
 	default:
 		s.Revoking(m)
 	}
-	reply, err := revoker.Revoke(p.ctx, req)
+	reply, err := revoker.Revoke(p.Ctx, req)
 	if err == nil && len(reply.Failures) > 0 {
 		err = errors.New(reply.Text())
 	}

@@ -292,7 +292,7 @@ func (s *stage) protocol(p *process, m *estatetest.Managed, again bool, steps in
 		return nil // Secrets Manager refuses while another version is pending
 	}
 	for _, step := range []rotation.Step{rotation.CreateSecret, rotation.SetSecret, rotation.TestSecret, rotation.FinishSecret}[:steps] {
-		if err := p.engine.RunStep(p.ctx, rotation.StepRequest{Step: step, SecretID: m.ARN, Token: token}); err != nil {
+		if err := p.engine.RunStep(p.Ctx, rotation.StepRequest{Step: step, SecretID: m.ARN, Token: token}); err != nil {
 			return err
 		}
 	}
@@ -337,9 +337,9 @@ func (s *stage) comeToRest() []estatetest.Violation {
 	if last != nil && !strings.Contains(last.Error(), string(rotation.Scopes)) {
 		found = append(found, estatetest.Violation{Invariant: 8, What: "the last reconcile fails: " + last.Error()})
 	}
-	s.resetCalls()
+	s.ResetCalls()
 	_ = s.inProcess(func(p *process) error { return p.sweep(true) })
-	if changes := s.changes(); len(changes) > 0 {
+	if changes := s.Changes(); len(changes) > 0 {
 		found = append(found, estatetest.Violation{Invariant: 8, What: fmt.Sprintf("a quiet reconcile changes something: %v", changes)})
 	}
 	if n := s.Leaks(s.log.String()); n > 0 {
@@ -353,7 +353,7 @@ func (s *stage) comeToRest() []estatetest.Violation {
 func (s *stage) inSlowProcess(id string, run func(*process) error) error {
 	return s.inProcess(func(p *process) error {
 		slow := func(next http.RoundTripper) http.RoundTripper {
-			return mortal{p, &latency{next: next, seed: fmt.Sprint(s.seed, id)}}
+			return p.Transport(&latency{next: next, seed: fmt.Sprint(s.seed, id)})
 		}
 		p.engine.Workers = 1
 		p.engine.Databricks = s.Client(slow(s.Databricks.Transport()))

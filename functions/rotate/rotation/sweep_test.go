@@ -57,9 +57,9 @@ func TestSweepRotatesAndRetires(t *testing.T) {
 				}
 				w.settled()
 
-				w.resetCalls()
+				w.ResetCalls()
 				report := w.sweep("")
-				if changes := w.changes(); len(changes) > 0 || report.Counts[rotation.Unchanged] != 1 {
+				if changes := w.Changes(); len(changes) > 0 || report.Counts[rotation.Unchanged] != 1 {
 					t.Errorf("a quiet sweep did %v, counts %v", changes, report.Counts)
 				}
 				for key, value := range r.Extra {
@@ -87,7 +87,7 @@ func TestSweepGoesOn(t *testing.T) {
 		w.put(malformed, `{"DATABRICKS_HOST":"nowhere"`)
 		time.Sleep(w.policy.Interval)
 
-		w.resetCalls()
+		w.ResetCalls()
 		report := w.sweep("3 of 4 managed secrets need attention, 1 are as they should be")
 		want := map[rotation.Status]int{rotation.Blocked: 2, rotation.Failed: 1, rotation.Rotated: 1}
 		if diff := cmp.Diff(want, report.Counts); diff != "" {
@@ -124,7 +124,7 @@ func TestCallCount(t *testing.T) {
 				time.Sleep(w.policy.Interval)
 				w.sweep("") // rotates
 				time.Sleep(w.policy.Interval)
-				w.resetCalls()
+				w.ResetCalls()
 				w.sweep("") // retires the one before and rotates: the steady state
 				calls := w.calls()
 				for op, want := range map[string]int{
@@ -281,10 +281,10 @@ func TestDryRun(t *testing.T) {
 		w.register(estatetest.Registration{Name: "fresh", Fresh: true})
 		w.register(estatetest.Registration{Name: "old"})
 		time.Sleep(w.policy.Interval)
-		w.resetCalls()
+		w.ResetCalls()
 		report, err := w.engine.Sweep(w.t.Context(), false, true)
 		w.checkErr(err, "")
-		if changes := w.changes(); len(changes) > 0 {
+		if changes := w.Changes(); len(changes) > 0 {
 			t.Errorf("a dry run did %v", changes)
 		}
 		want := map[rotation.Status]int{rotation.Issued: 1, rotation.Rotated: 1}

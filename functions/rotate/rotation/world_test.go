@@ -1,7 +1,6 @@
 package rotation_test
 
 import (
-	"bytes"
 	"context"
 	"encoding/json"
 	"log/slog"
@@ -31,7 +30,7 @@ type world struct {
 	t      *testing.T
 	engine *rotation.Engine
 	policy policy.Policy
-	log    *lockedBuffer
+	log    *estatetest.Log
 
 	// found is what a consumer that looks between any two calls has found.
 	found []estatetest.Violation
@@ -55,7 +54,7 @@ func inWorldOf(t *testing.T, cfg estatetest.Config, f func(w *world)) {
 }
 
 func newWorld(t *testing.T, cfg estatetest.Config) *world {
-	w := &world{Estate: estatetest.New(cfg), t: t, policy: testPolicy, log: &lockedBuffer{}}
+	w := &world{Estate: estatetest.New(cfg), t: t, policy: testPolicy, log: &estatetest.Log{}}
 	w.engine = w.newEngine()
 	w.AWS.SetFunction(functionARN, w.invoke)
 	w.Databricks.Faults().OnCall(w.sample, w.sample)
@@ -234,42 +233,6 @@ func (w *world) calls() map[string]int {
 		counts[c.Op]++
 	}
 	return counts
-}
-
-func (w *world) resetCalls() {
-	w.Databricks.Faults().Reset()
-	w.AWS.Faults().Reset()
-}
-
-// changes are the calls that change something.
-func (w *world) changes() []string {
-	var ops []string
-	for _, c := range slices.Concat(w.Databricks.Faults().Calls(), w.AWS.Faults().Calls()) {
-		if !c.Read {
-			ops = append(ops, c.Op)
-		}
-	}
-	return ops
-}
-
-// lockedBuffer is a log that goroutines share.
-type lockedBuffer struct {
-	mu  sync.Mutex
-	buf bytes.Buffer
-}
-
-func (b *lockedBuffer) Write(p []byte) (int, error) {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	return b.buf.Write(p)
-}
-
-func (b *lockedBuffer) WriteString(s string) { _, _ = b.Write([]byte(s)) }
-
-func (b *lockedBuffer) String() string {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	return b.buf.String()
 }
 
 // moveCurrentBack is a person who undoes a rotation.
