@@ -273,7 +273,7 @@ sql-check: ## Run the audit's SQL on Spark, and compare it with the simulator
 	else \
 		dir=$$(mktemp -d); trap 'rm -rf $$dir' EXIT; \
 		go run ./infra/sqlcheck -dir $$dir; \
-		(cd $$dir && $(VENV)/bin/python $(CURDIR)/infra/sqlcheck/spark.py $$dir $(CURDIR)/functions/audit/auditing/usage/sql 2>$$dir/log) \
+		(cd $$dir && $(VENV)/bin/python $(CURDIR)/infra/sqlcheck/spark.py $$dir $(CURDIR)/shared/usagelog/sql 2>$$dir/log) \
 			|| { cat $$dir/log; exit 1; }; \
 	fi
 

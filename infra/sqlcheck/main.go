@@ -13,7 +13,8 @@ import (
 	"path/filepath"
 
 	"databricks-credential-rotation/functions/audit/auditing/usage"
-	"databricks-credential-rotation/functions/audit/auditing/usage/auditlogtest"
+	"databricks-credential-rotation/shared/usagelog"
+	"databricks-credential-rotation/shared/usagelogtest"
 )
 
 // question is a statement with the rows that it must give.
@@ -40,7 +41,7 @@ func run(dir string) error {
 	if dir == "" {
 		return errors.New("-dir is missing")
 	}
-	log := &auditlogtest.Log{}
+	log := &usagelogtest.Log{}
 	asked := plant(log)
 	if err := writeEvents(filepath.Join(dir, "events.jsonl"), log.Events()); err != nil {
 		return err
@@ -58,11 +59,11 @@ func run(dir string) error {
 
 // ask answers every statement in memory. One without rows would be agreed on
 // by anybody.
-func ask(log *auditlogtest.Log, q usage.Question) ([]question, error) {
+func ask(log *usagelogtest.Log, q usage.Question) ([]question, error) {
 	q.Table = "audit"
 	fileOf := map[string]string{}
 	for _, file := range files {
-		fileOf[usage.SQL(file)] = file + ".sql"
+		fileOf[usagelog.SQL(file)] = file + ".sql"
 	}
 	var questions []question
 	used := map[string]bool{}
@@ -84,7 +85,7 @@ func ask(log *auditlogtest.Log, q usage.Question) ([]question, error) {
 	return questions, nil
 }
 
-func writeEvents(path string, events []auditlogtest.Event) (err error) {
+func writeEvents(path string, events []usagelogtest.Event) (err error) {
 	file, err := os.OpenFile(path, os.O_WRONLY|os.O_CREATE|os.O_TRUNC, 0o600) //nolint:gosec // G304: the caller names the directory
 	if err != nil {
 		return err

@@ -7,8 +7,8 @@ import (
 	"time"
 
 	"databricks-credential-rotation/functions/audit/auditing/usage"
-	"databricks-credential-rotation/functions/audit/auditing/usage/auditlogtest"
 	"databricks-credential-rotation/shared/policy"
+	"databricks-credential-rotation/shared/usagelogtest"
 )
 
 const (
@@ -24,13 +24,13 @@ const (
 var now = time.Date(2026, 6, 15, 10, 30, 0, 123_456_000, time.UTC)
 
 type planter struct {
-	log  *auditlogtest.Log
+	log  *usagelogtest.Log
 	rand *rand.Rand
 }
 
 // plant fills the log: mostly everyday work, and in it whatever a statement
 // looks for, on both sides of each of its limits.
-func plant(log *auditlogtest.Log) usage.Question {
+func plant(log *usagelogtest.Log) usage.Question {
 	p := policy.Default()
 	p.Audit.Bursts = policy.Bursts{FailedAuthentications: 10, ACLChanges: 8, Window: 10 * time.Minute}
 	q := usage.Question{
@@ -100,7 +100,7 @@ func (p *planter) agent() string {
 // everyday is an event of some identity somewhere in the last 70 days, of
 // which the statements look at 60.
 func (p *planter) everyday() {
-	e := auditlogtest.Event{
+	e := usagelogtest.Event{
 		At: now.Add(-time.Duration(p.rand.Int64N(int64(70 * day)))), Workspace: int64(p.rand.IntN(4)), Address: p.address(), Agent: p.agent(),
 		Status: pick(p, 200, 200, 200, 200, 0, 302, 399, 400, 403, 500),
 	}
@@ -125,12 +125,12 @@ func (p *planter) everyday() {
 
 func (p *planter) at(at time.Time, identity, work string, status int, params map[string]string) {
 	service, action, _ := strings.Cut(work, ".")
-	p.from("198.51.100.9", "python-requests/2.32", auditlogtest.Event{
+	p.from("198.51.100.9", "python-requests/2.32", usagelogtest.Event{
 		At: at, Identity: identity, Service: service, Action: action, Status: status, Params: params,
 	})
 }
 
-func (p *planter) from(address, agent string, e auditlogtest.Event) {
+func (p *planter) from(address, agent string, e usagelogtest.Event) {
 	e.Workspace, e.Address, e.Agent = 1, address, agent
 	p.log.Add(e)
 }
@@ -166,11 +166,11 @@ func (p *planter) bursts() {
 	burst(person(4), "jobs.changeJobAcl", 200, 7, window, start)
 	burst(person(5), "jobs.changeJobAcl", 403, 20, window, start)
 	for i := range 25 {
-		p.log.Add(auditlogtest.Event{
+		p.log.Add(usagelogtest.Event{
 			At: start.Add(time.Duration(i) * time.Second), Address: fmt.Sprintf("192.0.2.66:%d", 2000+i), Agent: "curl/8", Identity: "unknown",
 			Service: "accounts", Action: "login", Status: 401, Params: map[string]string{"user": fmt.Sprintf("guess%02d@example.com", i)},
 		})
-		p.from("", "", auditlogtest.Event{
+		p.from("", "", usagelogtest.Event{
 			At: start.Add(2*day + time.Duration(i)*time.Second), Identity: fmt.Sprintf("nowhere%02d@example.com", i),
 			Service: "accounts", Action: "login", Status: 401,
 		})
@@ -181,7 +181,7 @@ func (p *planter) bursts() {
 func (p *planter) awakenings() {
 	wake := func(i int, silence time.Duration) {
 		awake := now.Add(-2 * day)
-		used := auditlogtest.Event{At: awake, Identity: principal(200 + i), Service: "jobs", Action: "list"}
+		used := usagelogtest.Event{At: awake, Identity: principal(200 + i), Service: "jobs", Action: "list"}
 		p.from("203.0.113.200", "second/1", used)
 		p.from("203.0.113.100", "first/1", used)
 		used.At = awake.Add(time.Hour)
@@ -209,7 +209,7 @@ func (p *planter) changes() {
 	p.at(at, person(6), "servicePrincipalCredentials.create", 403, params)
 	p.at(at, person(6), "servicePrincipalCredentials.create", 200, map[string]string{"service_principal_id": "", "principal": "p43"})
 	p.at(at, principal(9), "accounts.generateDbToken", 200, nil)
-	p.from("203.0.113.1", "", auditlogtest.Event{
+	p.from("203.0.113.1", "", usagelogtest.Event{
 		At: at, Identity: person(7), Service: "accounts", Action: "setAdmin", Params: map[string]string{"targetUserName": "mallory@example.com"},
 	})
 	p.at(at, person(7), "accounts.setAdmin", 200, map[string]string{"targetUserName": "mallory@example.com"})

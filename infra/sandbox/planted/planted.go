@@ -12,7 +12,6 @@ import (
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/secretsmanager"
 
-	"databricks-credential-rotation/functions/audit/auditing/usage/auditlogtest"
 	"databricks-credential-rotation/shared/awstest"
 	"databricks-credential-rotation/shared/credential"
 	"databricks-credential-rotation/shared/databrickstest"
@@ -20,6 +19,7 @@ import (
 	"databricks-credential-rotation/shared/managedsecret"
 	"databricks-credential-rotation/shared/policy"
 	"databricks-credential-rotation/shared/secret"
+	"databricks-credential-rotation/shared/usagelogtest"
 )
 
 const (
@@ -57,7 +57,7 @@ type Estate struct {
 	// Policy is the document under which they are faults.
 	Policy []byte
 	// Log is the usage log.
-	Log *auditlogtest.Log
+	Log *usagelogtest.Log
 	// Stale are the tokens that a prune may remove, Wide those that it may
 	// narrow, and to what; Watched is one that Databricks has not watched to
 	// the end.
@@ -98,7 +98,7 @@ type role struct {
 
 // Plant plants the estate. Its clouds must be empty but for the rotator.
 func Plant(clouds Clouds) (*Estate, error) {
-	e := &Estate{clouds: clouds, now: clouds.Now().UTC(), Log: &auditlogtest.Log{}, Wide: map[string][]string{}, principal: 1, access: map[string][]databrickstest.Access{}}
+	e := &Estate{clouds: clouds, now: clouds.Now().UTC(), Log: &usagelogtest.Log{}, Wide: map[string][]string{}, principal: 1, access: map[string][]databrickstest.Access{}}
 	clouds.Databricks.SetStatements(e.Log.Statement)
 	e.roles = []role{
 		{"etl", clouds.Workspaces[0], []string{"jobs", "sql"}, "warehouses/etl", "CAN_USE"},
@@ -160,7 +160,7 @@ func (e *Estate) Fix() error {
 // Age has everything in the usage log happen that much earlier, for a clock
 // that cannot be moved.
 func (e *Estate) Age(by time.Duration) {
-	log := &auditlogtest.Log{}
+	log := &usagelogtest.Log{}
 	for _, event := range e.Log.Events() {
 		event.At = event.At.Add(-by)
 		log.Add(event)
@@ -175,7 +175,7 @@ func (e *Estate) work(from, to time.Time) {
 	for i, b := range e.busy {
 		for at := from.Add(time.Duration(i) * time.Minute); at.Before(to); at = at.Add(2 * day) {
 			for _, service := range b.services {
-				e.Log.Add(auditlogtest.Event{
+				e.Log.Add(usagelogtest.Event{
 					At: at, Workspace: e.clouds.Workspaces[0].ID, Address: fmt.Sprintf("203.0.113.%d", 1+i%200), Agent: "databricks-sdk-go/0.182.0 os/linux",
 					Identity: b.identity, Service: service, Action: "get", Status: 200,
 				})

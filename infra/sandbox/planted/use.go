@@ -5,8 +5,8 @@ import (
 	"strconv"
 	"time"
 
-	"databricks-credential-rotation/functions/audit/auditing/usage/auditlogtest"
 	"databricks-credential-rotation/shared/databrickstest"
+	"databricks-credential-rotation/shared/usagelogtest"
 )
 
 const (
@@ -17,7 +17,7 @@ const (
 // seen has a principal do all that its role is for, once.
 func (e *Estate) seen(p databrickstest.Principal, at time.Time, address, agent string) {
 	for _, service := range []string{"jobs", "databrickssql"} {
-		e.Log.Add(auditlogtest.Event{
+		e.Log.Add(usagelogtest.Event{
 			At: at, Workspace: e.clouds.Workspaces[0].ID, Address: address, Agent: agent, Identity: p.ApplicationID, Service: service, Action: "get", Status: 200,
 		})
 	}
@@ -42,7 +42,7 @@ func (e *Estate) plantUse() error {
 	does := func(person int, rule, service, action string, times, status int, address string, params map[string]string) {
 		p := e.people[person]
 		for i := range times {
-			e.Log.Add(auditlogtest.Event{
+			e.Log.Add(usagelogtest.Event{
 				At: e.now.Add(-4*day + time.Duration(i)*time.Second), Workspace: e.clouds.Workspaces[0].ID, Address: address, Agent: "Mozilla/5.0",
 				Identity: p.UserName, Service: service, Action: action, Params: params, Status: status,
 			})

@@ -14,6 +14,7 @@ import (
 	"databricks-credential-rotation/functions/audit/auditing/inventory"
 	"databricks-credential-rotation/functions/audit/auditing/rule"
 	"databricks-credential-rotation/shared/policy"
+	"databricks-credential-rotation/shared/usagelog"
 )
 
 // mostExamples is how many addresses or programs a finding names.
@@ -238,7 +239,7 @@ func (j *judge) grants() {
 }
 
 func (j *judge) creations() {
-	secrets := actions(secretCreation)
+	secrets := usagelog.Actions(usagelog.SecretCreation)
 	isSecret := func(c Change) bool { return slices.Contains(strings.Split(secrets, ","), c.Action) }
 	j.changes(secretMade, j.Creations, func(c Change) bool {
 		// A version records it, so it is ours whoever the log says made it.

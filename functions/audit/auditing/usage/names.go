@@ -2,43 +2,17 @@ package usage
 
 import (
 	"bytes"
-	"embed"
+	_ "embed"
 	"encoding/json"
 	"fmt"
 	"slices"
 	"strings"
+
+	"databricks-credential-rotation/shared/usagelog"
 )
 
-//go:embed data/*.json
-var dataFiles embed.FS
-
-// purpose is what an action of the log is looked at for.
-type purpose string
-
-const (
-	authentication purpose = "authentication"
-	tokenLogin     purpose = "token_login"
-	tokenCreation  purpose = "token_creation"
-	secretCreation purpose = "secret_creation"
-	adminGrant     purpose = "admin_grant"
-	groupGrant     purpose = "group_grant"
-	aclChange      purpose = "acl_change"
-)
-
-// actionNames are the names of the log, as data/actions.json has them.
-type actionNames struct {
-	About       string   `json:"about"`
-	Nobody      []string `json:"nobody"`
-	TokenKeys   []string `json:"token_keys"`
-	GroupKeys   []string `json:"group_keys"`
-	TargetKeys  []string `json:"target_keys"`
-	AdminGroups []string `json:"admin_groups"`
-	Actions     []struct {
-		Name string    `json:"name"`
-		Sure string    `json:"sure"`
-		For  []purpose `json:"for"`
-	} `json:"actions"`
-}
+//go:embed data/scopes.json
+var scopesFile []byte
 
 // scopeNames tell which scope a call needs, as data/scopes.json has them.
 type scopeNames struct {
@@ -52,35 +26,17 @@ type workName struct {
 	Sure   string   `json:"sure"`
 }
 
-var (
-	names  = load[actionNames]("data/actions.json")
-	scopes = load[scopeNames]("data/scopes.json")
-)
+var scopes = loadScopes()
 
-// load panics on a fault in an embedded file, which the tests meet before
-// anybody else does.
-func load[T any](name string) (t T) {
-	text, err := dataFiles.ReadFile(name)
-	if err == nil {
-		d := json.NewDecoder(bytes.NewReader(text))
-		d.DisallowUnknownFields()
-		err = d.Decode(&t)
+// loadScopes panics on a fault in the embedded file, which the tests meet
+// before anybody else does.
+func loadScopes() (s scopeNames) {
+	d := json.NewDecoder(bytes.NewReader(scopesFile))
+	d.DisallowUnknownFields()
+	if err := d.Decode(&s); err != nil {
+		panic(fmt.Sprintf("data/scopes.json: %v", err))
 	}
-	if err != nil {
-		panic(fmt.Sprintf("%s: %v", name, err))
-	}
-	return t
-}
-
-// actions are the actions that serve a purpose, as a statement's parameter.
-func actions(wanted ...purpose) string {
-	var found []string
-	for _, a := range names.Actions {
-		if slices.ContainsFunc(wanted, func(p purpose) bool { return slices.Contains(a.For, p) }) {
-			found = append(found, a.Name)
-		}
-	}
-	return list(found)
+	return s
 }
 
 // byAction are the services whose actions need different scopes.
@@ -91,7 +47,7 @@ func byAction() string {
 			found = append(found, service)
 		}
 	}
-	return list(found)
+	return usagelog.List(found)
 }
 
 // needed returns the scopes that work needs, and the work of which that is not
@@ -108,10 +64,4 @@ func needed(work []string) (known, unmapped []string) {
 	}
 	slices.Sort(known)
 	return slices.Compact(known), unmapped
-}
-
-// list makes a parameter of many values. One with a separator in it cannot be
-// passed; neither the log's names nor Databricks' user names have any.
-func list(values []string) string {
-	return strings.Join(slices.DeleteFunc(slices.Clone(values), func(v string) bool { return strings.ContainsAny(v, ",=") }), ",")
 }

@@ -1,8 +1,8 @@
 // Package usage asks Databricks' audit log what credentials are used for, and
 // reports uses that nobody authorized.
 //
-// The questions are the statements in sql, in Spark SQL, which aggregate in
-// the warehouse. What an address belongs to is decided here: Spark knows no
+// The questions are the statements of package usagelog, which aggregate in the
+// warehouse. What an address belongs to is decided here: Spark knows no
 // network prefixes, least of all of IPv6, and the distinct addresses of one
 // principal are few.
 package usage
@@ -13,12 +13,12 @@ import (
 	"errors"
 	"fmt"
 	"slices"
-	"strconv"
 	"strings"
 	"sync"
 	"time"
 
 	"databricks-credential-rotation/shared/databricks"
+	"databricks-credential-rotation/shared/usagelog"
 )
 
 // Observation is what the log answered. Identities are application ids or user
@@ -164,90 +164,24 @@ func (o *Observation) miss(q query, why error) {
 	}
 }
 
-// row reads the values of one row. The first fault is kept.
-type row struct {
-	values []*string
-	next   int
-	err    error
-}
-
-func (r *row) text() string {
-	v := r.values[r.next]
-	r.next++
-	if v == nil {
-		r.fail("is NULL")
-		return ""
-	}
-	return *v
-}
-
-func (r *row) list() []string {
-	text := r.text()
-	if text == "" {
-		return nil
-	}
-	return strings.Split(text, ",")
-}
-
-func (r *row) number() int64 { return r.integer(r.text()) }
-
-func (r *row) integer(text string) int64 {
-	n, err := strconv.ParseInt(text, 10, 64)
-	if err != nil {
-		r.fail("is no number")
-	}
-	return n
-}
-
-func (r *row) time() time.Time { return r.parse(r.text()) }
-
-func (r *row) parse(text string) time.Time { return time.UnixMicro(r.integer(text)).UTC() }
-
-func (r *row) fail(how string) {
-	if r.err == nil {
-		r.err = fmt.Errorf("column %d of a reply %s", r.next, how)
-	}
-}
-
-// decode reads a table of exactly the given columns.
-func decode[T any](table databricks.Table, columns string, read func(*row) T) ([]T, error) {
-	want := strings.Fields(columns)
-	if !slices.Equal(table.Columns, want) {
-		return nil, fmt.Errorf("the reply has other columns than %s", strings.Join(want, ", "))
-	}
-	all := make([]T, 0, len(table.Rows))
-	for _, values := range table.Rows {
-		if len(values) != len(want) {
-			return nil, fmt.Errorf("a row of the reply has %d values for %d columns", len(values), len(want))
-		}
-		r := &row{values: values}
-		v := read(r)
-		if r.err != nil {
-			return nil, r.err
-		}
-		all = append(all, v)
-	}
-	return all, nil
-}
-
 func decodeActivities(o *Observation, t databricks.Table) (err error) {
-	o.Activities, err = decode(t, "identity first_seen last_seen events work", func(r *row) Activity {
-		return Activity{Identity: r.text(), First: r.time(), Last: r.time(), Events: r.number(), Work: r.list()}
+	o.Activities, err = usagelog.Decode(t, "identity first_seen last_seen events work", func(r *usagelog.Row) Activity {
+		return Activity{Identity: r.Text(), First: r.Time(), Last: r.Time(), Events: r.Number(), Work: r.List()}
 	})
 	return err
 }
 
 func decodeAddresses(o *Observation, t databricks.Table) (err error) {
-	o.Addresses, err = decode(t, "identity address first_seen last_seen events recent_events", func(r *row) Sighting {
-		return Sighting{Identity: r.text(), Value: r.text(), First: r.time(), Last: r.time(), Events: r.number(), Recent: r.number()}
+	o.Addresses, err = usagelog.Decode(t, "identity address first_seen last_seen events recent_events", func(r *usagelog.Row) Sighting {
+		return Sighting{Identity: r.Text(), Value: r.Text(), First: r.Time(), Last: r.Time(), Events: r.Number(), Recent: r.Number()}
 	})
 	return err
 }
 
 func decodeAgents(o *Observation, t databricks.Table) (err error) {
-	o.Agents, err = decode(t, "identity agent example first_seen last_seen events recent_events", func(r *row) Sighting {
+	o.Agents, err = usagelog.Decode(t, "identity agent example first_seen last_seen events recent_events", func(r *usagelog.Row) Sighting {
 		return Sighting{
-			Identity: r.text(), Value: r.text(), Example: r.text(), First: r.time(), Last: r.time(), Events: r.number(), Recent: r.number(),
+			Identity: r.Text(), Value: r.Text(), Example: r.Text(), First: r.Time(), Last: r.Time(), Events: r.Number(), Recent: r.Number(),
 		}
 	})
 	return err
@@ -264,22 +198,17 @@ func decodeACLChanges(o *Observation, t databricks.Table) (err error) {
 }
 
 func decodeBursts(t databricks.Table) ([]Burst, error) {
-	return decode(t, "kind subject first_seen last_seen events counterparts examples actions", func(r *row) Burst {
+	return usagelog.Decode(t, "kind subject first_seen last_seen events counterparts examples actions", func(r *usagelog.Row) Burst {
 		return Burst{
-			ByAddress: r.text() == "address", Subject: r.text(), First: r.time(), Last: r.time(), Events: r.number(),
-			Counterparts: r.number(), Examples: r.list(), Actions: r.list(),
+			ByAddress: r.Text() == "address", Subject: r.Text(), First: r.Time(), Last: r.Time(), Events: r.Number(),
+			Counterparts: r.Number(), Examples: r.List(), Actions: r.List(),
 		}
 	})
 }
 
 func decodeAwakenings(o *Observation, t databricks.Table) (err error) {
-	o.Awakenings, err = decode(t, "identity silent_since awake_at address agent", func(r *row) Awakening {
-		a := Awakening{Identity: r.text()}
-		if silent := r.text(); silent != "" {
-			a.Silent = r.parse(silent)
-		}
-		a.Awake, a.Address, a.Agent = r.time(), r.text(), r.text()
-		return a
+	o.Awakenings, err = usagelog.Decode(t, "identity silent_since awake_at address agent", func(r *usagelog.Row) Awakening {
+		return Awakening{Identity: r.Text(), Silent: r.OptionalTime(), Awake: r.Time(), Address: r.Text(), Agent: r.Text()}
 	})
 	return err
 }
@@ -295,19 +224,19 @@ func decodeGrants(o *Observation, t databricks.Table) (err error) {
 }
 
 func decodeChanges(t databricks.Table) ([]Change, error) {
-	return decode(t, "identity action target target_group first_seen last_seen events address", func(r *row) Change {
+	return usagelog.Decode(t, "identity action target target_group first_seen last_seen events address", func(r *usagelog.Row) Change {
 		return Change{
-			Identity: r.text(), Action: r.text(), Target: r.text(), Group: r.text(), First: r.time(), Last: r.time(),
-			Events: r.number(), Address: r.text(),
+			Identity: r.Text(), Action: r.Text(), Target: r.Text(), Group: r.Text(), First: r.Time(), Last: r.Time(),
+			Events: r.Number(), Address: r.Text(),
 		}
 	})
 }
 
 func decodeLateUse(o *Observation, t databricks.Table) (err error) {
-	o.LateUses, err = decode(t, "subject revoked_at first_seen last_seen events late_events addresses actions", func(r *row) LateUse {
+	o.LateUses, err = usagelog.Decode(t, "subject revoked_at first_seen last_seen events late_events addresses actions", func(r *usagelog.Row) LateUse {
 		u := LateUse{
-			Subject: r.text(), Revoked: r.time(), First: r.time(), Last: r.time(), Events: r.number(), Late: r.number(),
-			Addresses: r.list(), Actions: r.list(),
+			Subject: r.Text(), Revoked: r.Time(), First: r.Time(), Last: r.Time(), Events: r.Number(), Late: r.Number(),
+			Addresses: r.List(), Actions: r.List(),
 		}
 		if id, ok := strings.CutPrefix(u.Subject, tokenPrefix); ok {
 			u.Subject, u.TokenID = "", id

@@ -1,8 +1,6 @@
 package usage
 
 import (
-	"embed"
-	"fmt"
 	"strconv"
 	"strings"
 	"time"
@@ -10,12 +8,11 @@ import (
 	"databricks-credential-rotation/functions/audit/auditing/inventory"
 	"databricks-credential-rotation/shared/databricks"
 	"databricks-credential-rotation/shared/policy"
+	"databricks-credential-rotation/shared/usagelog"
 )
 
 const (
 	day = 24 * time.Hour
-	// DefaultTable is Databricks' own table.
-	DefaultTable = "system.access.audit"
 	// DefaultRecent is how long an event stays a finding: a week, so that one
 	// missed audit misses nothing.
 	DefaultRecent = 7 * day
@@ -29,8 +26,7 @@ const (
 
 // Question is what an audit asks the log.
 type Question struct {
-	// Table is the audit log, empty for [DefaultTable]: a copy or a view with
-	// the same columns does as well.
+	// Table is the audit log, empty for [usagelog.DefaultTable].
 	Table string
 	Now   time.Time
 	// Recent and History are how far back to look, zero for the defaults.
@@ -75,18 +71,6 @@ const (
 	checkRevoked      = "use after revocation"
 )
 
-//go:embed sql/*.sql
-var sqlFiles embed.FS
-
-// SQL is the text of a statement, by its file's name without the extension.
-func SQL(name string) string {
-	text, err := sqlFiles.ReadFile("sql/" + name + ".sql")
-	if err != nil {
-		panic(fmt.Sprintf("no statement %s: %v", name, err))
-	}
-	return string(text)
-}
-
 // query is one statement with what it is for and where its rows go.
 type query struct {
 	databricks.Statement
@@ -95,9 +79,6 @@ type query struct {
 }
 
 func (q Question) defaults() Question {
-	if q.Table == "" {
-		q.Table = DefaultTable
-	}
 	if q.Recent <= 0 {
 		q.Recent = DefaultRecent
 	}
@@ -126,59 +107,51 @@ func (q Question) queries() []query {
 	queries := []query{
 		q.query("what each identity uses", "usage", q.from(), map[string]string{"by_action": byAction()},
 			decodeActivities, checkUsage),
-		q.query("addresses", "addresses", q.from(), map[string]string{"recent": micros(q.recent()), "token_logins": actions(tokenLogin)},
+		q.query("addresses", "addresses", q.from(), map[string]string{"recent": usagelog.Micros(q.recent()), "token_logins": usagelog.Actions(usagelog.TokenLogin)},
 			decodeAddresses, checkNetworks, checkNewAddresses),
-		q.query("programs", "agents", q.from(), map[string]string{"recent": micros(q.recent()), "token_logins": actions(tokenLogin)},
+		q.query("programs", "agents", q.from(), map[string]string{"recent": usagelog.Micros(q.recent()), "token_logins": usagelog.Actions(usagelog.TokenLogin)},
 			decodeAgents, checkNewAgents),
 		q.query("secrets and tokens made", "changes", q.recent(), map[string]string{
-			"actions": actions(tokenCreation, secretCreation), "group_actions": "", "groups": "",
-			"target_keys": list(names.TargetKeys), "group_keys": list(names.GroupKeys), "ours": lowerList(q.Ours),
+			"actions": usagelog.Actions(usagelog.TokenCreation, usagelog.SecretCreation), "group_actions": "", "groups": "",
+			"target_keys": usagelog.List(usagelog.Names.TargetKeys), "group_keys": usagelog.List(usagelog.Names.GroupKeys), "ours": lowerList(q.Ours),
 		}, decodeCreations, checkCreations),
 		q.query("grants of admin rights", "changes", q.recent(), map[string]string{
-			"actions": actions(adminGrant), "group_actions": actions(groupGrant), "groups": list(names.AdminGroups),
-			"target_keys": list(names.TargetKeys), "group_keys": list(names.GroupKeys), "ours": "",
+			"actions": usagelog.Actions(usagelog.AdminGrant), "group_actions": usagelog.Actions(usagelog.GroupGrant), "groups": usagelog.List(usagelog.Names.AdminGroups),
+			"target_keys": usagelog.List(usagelog.Names.TargetKeys), "group_keys": usagelog.List(usagelog.Names.GroupKeys), "ours": "",
 		}, decodeGrants, checkGrants),
 	}
 	if limit := audit.Bursts.FailedAuthentications; limit > 0 {
 		queries = append(queries, q.query("failed authentications", "bursts", q.recent(),
-			burstParameters(actions(authentication), true, "identity,address", limit, audit.Bursts.Window), decodeFailures, checkFailures))
+			burstParameters(usagelog.Actions(usagelog.Authentication), true, "identity,address", limit, audit.Bursts.Window), decodeFailures, checkFailures))
 	}
 	if limit := audit.Bursts.ACLChanges; limit > 0 {
 		queries = append(queries, q.query("changes of access-control lists", "bursts", q.recent(),
-			burstParameters(actions(aclChange), false, "identity", limit, audit.Bursts.Window), decodeACLChanges, checkACLs))
+			burstParameters(usagelog.Actions(usagelog.ACLChange), false, "identity", limit, audit.Bursts.Window), decodeACLChanges, checkACLs))
 	}
 	if audit.DormantAfter > 0 {
 		queries = append(queries, q.query("dormant principals", "awakenings", q.from(),
-			map[string]string{"recent": micros(q.recent()), "dormant": microseconds(audit.DormantAfter)}, decodeAwakenings, checkAwakenings))
+			map[string]string{"recent": usagelog.Micros(q.recent()), "dormant": usagelog.Microseconds(audit.DormantAfter)}, decodeAwakenings, checkAwakenings))
 	}
 	if revoked, first := q.revoked(); revoked != "" {
 		queries = append(queries, q.query("use after revocation", "after_revocation", first, map[string]string{
-			"revoked": revoked, "slack": microseconds(accessTokenLife), "token_keys": list(names.TokenKeys),
+			"revoked": revoked, "slack": usagelog.Microseconds(accessTokenLife), "token_keys": usagelog.List(usagelog.Names.TokenKeys),
 		}, decodeLateUse, checkRevoked))
 	}
 	return queries
 }
 
-// query puts together what all statements have in common. The date comes first
-// in each, because the table is laid out by it.
+// query puts together what all statements have in common.
 func (q Question) query(
 	name, file string, from time.Time, parameters map[string]string, decode func(*Observation, databricks.Table) error, checks ...string,
 ) query {
-	parameters["table"] = q.Table
-	parameters["from"] = micros(from)
-	parameters["from_date"] = from.UTC().Format(time.DateOnly)
-	parameters["until"] = micros(q.Now)
-	parameters["nobody"] = list(names.Nobody)
-	return query{
-		Statement: databricks.Statement{Name: name, SQL: SQL(file), Parameters: parameters},
-		checks:    checks, decode: decode,
-	}
+	window := usagelog.Window{Table: q.Table, From: from, Until: q.Now}
+	return query{Statement: window.Statement(name, file, parameters), checks: checks, decode: decode}
 }
 
 func burstParameters(actions string, failed bool, by string, threshold int, window time.Duration) map[string]string {
 	return map[string]string{
 		"actions": actions, "failed": strconv.FormatBool(failed), "by": by,
-		"threshold": strconv.Itoa(threshold), "window": microseconds(window),
+		"threshold": strconv.Itoa(threshold), "window": usagelog.Microseconds(window),
 	}
 }
 
@@ -194,7 +167,7 @@ func (q Question) revoked() (parameter string, first time.Time) {
 		if len(items) == 0 || r.At.Before(first) {
 			first = r.At
 		}
-		items = append(items, key+"="+micros(r.At))
+		items = append(items, key+"="+usagelog.Micros(r.At))
 	}
 	if first.Before(q.from()) {
 		first = q.from()
@@ -202,11 +175,7 @@ func (q Question) revoked() (parameter string, first time.Time) {
 	return strings.Join(items, ","), first
 }
 
-func lowerList(values []string) string { return strings.ToLower(list(values)) }
-
-func micros(t time.Time) string { return strconv.FormatInt(t.UnixMicro(), 10) }
-
-func microseconds(d time.Duration) string { return strconv.FormatInt(d.Microseconds(), 10) }
+func lowerList(values []string) string { return strings.ToLower(usagelog.List(values)) }
 
 // Usage is what the log tells of each identity, for the inventory.
 func (o Observation) Usage() map[string]inventory.Usage {

@@ -14,11 +14,12 @@ import (
 	"databricks-credential-rotation/functions/audit/auditing/finding"
 	"databricks-credential-rotation/functions/audit/auditing/inventory"
 	"databricks-credential-rotation/functions/audit/auditing/usage"
-	"databricks-credential-rotation/functions/audit/auditing/usage/auditlogtest"
 	"databricks-credential-rotation/shared/databricks"
 	"databricks-credential-rotation/shared/databrickstest"
 	"databricks-credential-rotation/shared/policy"
 	"databricks-credential-rotation/shared/secret"
+	"databricks-credential-rotation/shared/usagelog"
+	"databricks-credential-rotation/shared/usagelogtest"
 )
 
 const (
@@ -39,7 +40,7 @@ var now = time.Date(2026, 11, 20, 6, 0, 0, 0, time.UTC)
 // with a warehouse of it.
 type world struct {
 	t         *testing.T
-	log       *auditlogtest.Log
+	log       *usagelogtest.Log
 	server    *databrickstest.Server
 	client    *databricks.Client
 	warehouse databricks.Warehouse
@@ -50,7 +51,7 @@ type world struct {
 
 func newWorld(t *testing.T) *world {
 	t.Helper()
-	w := &world{t: t, log: &auditlogtest.Log{}, server: databrickstest.New(databrickstest.Config{}), policy: policy.Default()}
+	w := &world{t: t, log: &usagelogtest.Log{}, server: databrickstest.New(databrickstest.Config{}), policy: policy.Default()}
 	workspace := w.server.AddWorkspace("analytics")
 	workspace.AddWarehouse("abc")
 	w.server.StatementPolls(0)
@@ -86,8 +87,8 @@ func newWorld(t *testing.T) *world {
 }
 
 // call is a call of somebody some time ago, otherwise from home and by the SDK.
-func (w *world) call(ago time.Duration, identity, work string, change ...func(*auditlogtest.Event)) {
-	e := auditlogtest.Event{At: now.Add(-ago), Workspace: 1, Address: home, Agent: sdk, Identity: identity, Status: 200}
+func (w *world) call(ago time.Duration, identity, work string, change ...func(*usagelogtest.Event)) {
+	e := usagelogtest.Event{At: now.Add(-ago), Workspace: 1, Address: home, Agent: sdk, Identity: identity, Status: 200}
 	e.Service, e.Action, _ = strings.Cut(work, ".")
 	for _, c := range change {
 		c(&e)
@@ -95,16 +96,16 @@ func (w *world) call(ago time.Duration, identity, work string, change ...func(*a
 	w.log.Add(e)
 }
 
-func from(address string) func(*auditlogtest.Event) {
-	return func(e *auditlogtest.Event) { e.Address = address }
+func from(address string) func(*usagelogtest.Event) {
+	return func(e *usagelogtest.Event) { e.Address = address }
 }
 
-func by(agent string) func(*auditlogtest.Event) {
-	return func(e *auditlogtest.Event) { e.Agent = agent }
+func by(agent string) func(*usagelogtest.Event) {
+	return func(e *usagelogtest.Event) { e.Agent = agent }
 }
-func refused(e *auditlogtest.Event) { e.Status = 401 }
-func with(params ...string) func(*auditlogtest.Event) {
-	return func(e *auditlogtest.Event) {
+func refused(e *usagelogtest.Event) { e.Status = 401 }
+func with(params ...string) func(*usagelogtest.Event) {
+	return func(e *usagelogtest.Event) {
 		e.Params = map[string]string{}
 		for i := 0; i < len(params); i += 2 {
 			e.Params[params[i]] = params[i+1]
@@ -412,7 +413,7 @@ func TestStatementFails(t *testing.T) {
 	w.steady(etl)
 	w.call(day, alice, "accounts.setAdmin")
 	w.server.SetStatements(func(statement string, params map[string]string) ([]string, [][]string, error) {
-		if statement == usage.SQL("addresses") {
+		if statement == usagelog.SQL("addresses") {
 			return nil, nil, context.DeadlineExceeded
 		}
 		return w.log.Statement(statement, params)
@@ -441,7 +442,7 @@ type answers struct {
 }
 
 func (a answers) Query(ctx context.Context, w databricks.Warehouse, s databricks.Statement) (databricks.Table, error) {
-	if s.SQL == usage.SQL(a.statement) {
+	if s.SQL == usagelog.SQL(a.statement) {
 		return a.table, nil
 	}
 	return a.client.Query(ctx, w, s)

@@ -1,4 +1,4 @@
-package auditlogtest_test
+package usagelogtest_test
 
 import (
 	"encoding/json"
@@ -9,8 +9,8 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"databricks-credential-rotation/functions/audit/auditing/usage"
-	"databricks-credential-rotation/functions/audit/auditing/usage/auditlogtest"
 	"databricks-credential-rotation/shared/policy"
+	"databricks-credential-rotation/shared/usagelogtest"
 )
 
 var now = time.Date(2026, 11, 20, 6, 0, 0, 0, time.UTC)
@@ -27,10 +27,10 @@ func statement(t *testing.T, name string) (string, map[string]string) {
 }
 
 func TestStatement(t *testing.T) {
-	var log auditlogtest.Log
+	var log usagelogtest.Log
 	log.Add(
-		auditlogtest.Event{At: now.Add(-time.Hour), Identity: "A@Example.com", Service: "jobs", Action: "runNow"},
-		auditlogtest.Event{At: now, Identity: "a@example.com", Service: "clusters", Action: "create"},
+		usagelogtest.Event{At: now.Add(-time.Hour), Identity: "A@Example.com", Service: "jobs", Action: "runNow"},
+		usagelogtest.Event{At: now, Identity: "a@example.com", Service: "clusters", Action: "create"},
 	)
 	sql, params := statement(t, "what each identity uses")
 	columns, rows, err := log.Statement(sql, params)
@@ -48,7 +48,7 @@ func TestStatement(t *testing.T) {
 
 // What Spark would refuse is refused here.
 func TestStatementRefused(t *testing.T) {
-	var log auditlogtest.Log
+	var log usagelogtest.Log
 	sql, params := statement(t, "addresses")
 	for name, test := range map[string]struct {
 		sql    string
@@ -70,7 +70,7 @@ func TestStatementRefused(t *testing.T) {
 
 // A row has the columns that Databricks documents, and NULL for what is empty.
 func TestEventJSON(t *testing.T) {
-	text, err := json.Marshal(auditlogtest.Event{ID: "e1", At: now, Service: "accounts", Action: "login", Params: map[string]string{"user": "a"}})
+	text, err := json.Marshal(usagelogtest.Event{ID: "e1", At: now, Service: "accounts", Action: "login", Params: map[string]string{"user": "a"}})
 	if err != nil {
 		t.Fatal(err)
 	}

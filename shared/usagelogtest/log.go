@@ -1,7 +1,7 @@
-// Package auditlogtest is an audit log in memory that answers the statements
-// of package usage, computed in plain Go. A check in infra/sqlcheck holds it
+// Package usagelogtest is an audit log in memory that answers the statements
+// of package usagelog, computed in plain Go. A check in infra/sqlcheck holds it
 // to what Spark answers to the same statements over the same events.
-package auditlogtest
+package usagelogtest
 
 import (
 	"encoding/json"
@@ -12,7 +12,7 @@ import (
 	"sync"
 	"time"
 
-	"databricks-credential-rotation/functions/audit/auditing/usage"
+	"databricks-credential-rotation/shared/usagelog"
 )
 
 // Event is a row of the log, of the columns that the statements read.
@@ -93,18 +93,18 @@ type answer struct {
 }
 
 var answers = map[string]answer{
-	usage.SQL("usage"):            {"identity first_seen last_seen events work", "by_action", activities},
-	usage.SQL("addresses"):        {"identity address first_seen last_seen events recent_events", "recent token_logins", addresses},
-	usage.SQL("agents"):           {"identity agent example first_seen last_seen events recent_events", "recent token_logins", agents},
-	usage.SQL("bursts"):           {"kind subject first_seen last_seen events counterparts examples actions", "actions failed by threshold window", bursts},
-	usage.SQL("awakenings"):       {"identity silent_since awake_at address agent", "recent dormant", awakenings},
-	usage.SQL("changes"):          {"identity action target target_group first_seen last_seen events address", "ours actions group_actions groups target_keys group_keys", changes},
-	usage.SQL("after_revocation"): {"subject revoked_at first_seen last_seen events late_events addresses actions", "revoked slack token_keys", lateUses},
+	usagelog.SQL("usage"):            {"identity first_seen last_seen events work", "by_action", activities},
+	usagelog.SQL("addresses"):        {"identity address first_seen last_seen events recent_events", "recent token_logins", addresses},
+	usagelog.SQL("agents"):           {"identity agent example first_seen last_seen events recent_events", "recent token_logins", agents},
+	usagelog.SQL("bursts"):           {"kind subject first_seen last_seen events counterparts examples actions", "actions failed by threshold window", bursts},
+	usagelog.SQL("awakenings"):       {"identity silent_since awake_at address agent", "recent dormant", awakenings},
+	usagelog.SQL("changes"):          {"identity action target target_group first_seen last_seen events address", "ours actions group_actions groups target_keys group_keys", changes},
+	usagelog.SQL("after_revocation"): {"subject revoked_at first_seen last_seen events late_events addresses actions", "revoked slack token_keys", lateUses},
 }
 
 const common = "table from from_date until nobody"
 
-// Statement answers a statement. One that package usage does not have is an
+// Statement answers a statement. One that package usagelog does not have is an
 // error, and so is a parameter that is missing.
 func (l *Log) Statement(statement string, params map[string]string) (columns []string, rows [][]string, err error) {
 	a, ok := answers[statement]

@@ -1,4 +1,4 @@
-package auditlogtest
+package usagelogtest
 
 import (
 	"cmp"
