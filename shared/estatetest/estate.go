@@ -106,6 +106,7 @@ func New(cfg Config) *Estate {
 		Databricks: databrickstest.New(databrickstest.Config{Seed: cfg.Seed, Now: cfg.Now, PageSize: cfg.PageSize}),
 		Now:        cfg.Now,
 	}
+	e.AWS.SetAuthorizer(e.holdIsEnforced)
 	e.Workspace = e.Databricks.AddWorkspace("analytics")
 	e.Rotator = e.Databricks.AddPrincipal(databrickstest.PrincipalSpec{DisplayName: "rotator", AccountAdmin: true})
 	e.Databricks.Assign(e.Rotator.ID, e.Workspace, true)

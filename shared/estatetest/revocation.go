@@ -1,11 +1,15 @@
 package estatetest
 
 import (
+	"context"
+	"errors"
 	"fmt"
 	"time"
 
+	"databricks-credential-rotation/shared/awstest"
 	"databricks-credential-rotation/shared/credential"
 	"databricks-credential-rotation/shared/databrickstest"
+	"databricks-credential-rotation/shared/managedsecret"
 	"databricks-credential-rotation/shared/secret"
 )
 
@@ -87,6 +91,17 @@ func (e *Estate) Values(m *Managed) []string {
 		}
 	}
 	return values
+}
+
+// holdIsEnforced is the one condition of the stack's policies that a rotation
+// counts on: its role may not write a secret that is held.
+func (e *Estate) holdIsEnforced(_ context.Context, a awstest.Access) error {
+	_, held := a.Conditions["aws:ResourceTag/"+managedsecret.HoldKey]
+	writes := a.Action == "secretsmanager:PutSecretValue" || a.Action == "secretsmanager:UpdateSecretVersionStage"
+	if held && writes && a.Caller == e.AWS.RoleARN("rotate") {
+		return errors.New("because no identity-based policy allows the " + a.Action + " action")
+	}
+	return nil
 }
 
 // revived finds what must have stayed dead.

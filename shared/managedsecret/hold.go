@@ -12,8 +12,8 @@ import (
 )
 
 // HoldKey is the tag that keeps every run from issuing a credential, whatever
-// its value. A tag is no version: it costs no write of a value, and a person
-// can take it off.
+// its value: the role that rotates may not write a secret that has it. A tag is
+// no version: it costs no write of a value, and a person can take it off.
 const HoldKey = "databricks-rotation-hold"
 
 // HoldKind says why a secret is held.

@@ -48,6 +48,8 @@ var (
 	ErrVersionExists = errors.New("the version exists with another value")
 	// ErrNotWritten means that Secrets Manager refused a write for certain.
 	ErrNotWritten = errors.New("not written")
+	// ErrDenied means that IAM refused a call.
+	ErrDenied = errors.New("access denied")
 )
 
 // Secret is a secret without its values.
@@ -329,6 +331,8 @@ func tagged(tags []types.Tag, key string) string {
 	return ""
 }
 
+const codeAccessDenied = "AccessDeniedException"
+
 // Error is a refusal by Secrets Manager, reduced to its code and message.
 type Error struct {
 	Code, Message string
@@ -343,7 +347,7 @@ func (e *Error) Error() string {
 	// The functions' roles see tagged secrets only. To them one that lacks the
 	// tag, one that does not exist and one under a key that they may not use
 	// all look the same.
-	if e.Code == "AccessDeniedException" {
+	if e.Code == codeAccessDenied {
 		text += fmt.Sprintf(" (does the secret exist, with the tag %s = %s, and is its own KMS key, if it has one, the stack's SecretsKeyArn?)", TagKey, TagValue)
 	}
 	return text
@@ -374,6 +378,8 @@ func newError(code, message string) *Error {
 		e.kind = ErrNotFound
 	case "ResourceExistsException":
 		e.kind = ErrVersionExists
+	case codeAccessDenied:
+		e.kind = ErrDenied
 	}
 	return e
 }

@@ -36,10 +36,8 @@ type process struct {
 // start makes a process of its own, with as much time as the function has.
 func (w *world) start() *process {
 	p := &process{Process: w.StartProcess(w.t.Context(), 2*time.Minute)}
-	p.engine, p.revoker = w.wire(w.Client(p.Transport(w.Databricks.Transport())), managedsecret.Store{
-		API: w.SecretsManager("revoke", func(o *secretsmanager.Options) {
-			o.HTTPClient = &http.Client{Transport: p.Transport(w.AWS.Transport())}
-		}),
+	p.engine, p.revoker = w.wire(w.Client(p.Transport(w.Databricks.Transport())), func(o *secretsmanager.Options) {
+		o.HTTPClient = &http.Client{Transport: p.Transport(w.AWS.Transport())}
 	})
 	return p
 }

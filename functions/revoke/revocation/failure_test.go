@@ -115,7 +115,7 @@ func TestBrokenPolicy(t *testing.T) {
 	inWorld(t, func(w *world) {
 		m := w.rotated("etl")
 		broken := func(context.Context) (policy.Policy, error) { return policy.Policy{}, errors.New("line 3: a mistake") }
-		w.engine.Policy = revocation.OrDefault(broken, w.revoker.Log)
+		w.replacing.Policy = revocation.OrDefault(broken, w.revoker.Log)
 		w.revoke(revocation.Request{Mode: revocation.Replace, Secret: "etl"}, m)
 		if !strings.Contains(w.log.String(), "line 3: a mistake") {
 			t.Error("the mistake is not in the log")

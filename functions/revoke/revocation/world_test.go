@@ -10,6 +10,8 @@ import (
 	"testing/synctest"
 	"time"
 
+	"github.com/aws/aws-sdk-go-v2/service/secretsmanager"
+
 	"databricks-credential-rotation/functions/revoke/revocation"
 	"databricks-credential-rotation/functions/rotate/rotation"
 	"databricks-credential-rotation/shared/credential"
@@ -33,11 +35,13 @@ type world struct {
 	*estatetest.Estate
 	t       *testing.T
 	policy  policy.Policy
-	engine  *rotation.Engine
+	engine  *rotation.Engine // of rotate
 	revoker *revocation.Revoker
 	log     *estatetest.Log
-	told    []string
-	entries []trail.Entry
+	// replacing is the revoker's own engine.
+	replacing *rotation.Engine
+	told      []string
+	entries   []trail.Entry
 	// untold makes the topic fail, and unwritten the trail from that entry on.
 	untold    error
 	unwritten error
@@ -60,23 +64,27 @@ func newWorld(t *testing.T) *world {
 		Estate: estatetest.New(estatetest.Config{Seed: 1}), t: t, log: &estatetest.Log{},
 		policy: policy.Policy{Interval: 30 * day, Grace: day, Lifetime: 90 * day},
 	}
-	w.engine, w.revoker = w.wire(w.Client(nil), managedsecret.Store{API: w.SecretsManager("revoke")})
+	w.engine, w.revoker = w.wire(w.Client(nil))
+	w.replacing, _ = w.revoker.Engine.(*rotation.Engine)
 	w.Databricks.Faults().OnCall(w.sample, w.sample)
 	w.AWS.Faults().OnCall(w.sample, w.sample)
 	return w
 }
 
-// wire makes what one process has.
-func (w *world) wire(client *databricks.Client, store managedsecret.Store) (*rotation.Engine, *revocation.Revoker) {
+// wire makes what a process of rotate has, and one of revoke.
+func (w *world) wire(client *databricks.Client, options ...func(*secretsmanager.Options)) (*rotation.Engine, *revocation.Revoker) {
 	log := slog.New(slog.NewJSONHandler(w.log, &slog.HandlerOptions{Level: slog.LevelDebug}))
 	client.Patience = 6 * time.Second
-	engine := &rotation.Engine{
+	store := managedsecret.Store{API: w.SecretsManager("revoke", options...)}
+	engine := rotation.Engine{
 		Store: store, Databricks: client, Allowed: estatetest.Allowed(),
 		Policy: func(context.Context) (policy.Policy, error) { return w.policy, nil },
 		Trail:  w, Log: log,
 	}
-	return engine, &revocation.Revoker{
-		Store: store, Databricks: client, Engine: engine, Allowed: estatetest.Allowed(),
+	sweeping := engine
+	sweeping.Store.API = w.SecretsManager("rotate", options...)
+	return &sweeping, &revocation.Revoker{
+		Store: store, Databricks: client, Engine: &engine, Allowed: estatetest.Allowed(),
 		Rotator: func(context.Context) (string, error) { return w.Rotator.ApplicationID, nil },
 		Trail:   w, Announce: w, Log: log,
 	}

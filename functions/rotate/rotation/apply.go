@@ -75,8 +75,10 @@ func (r *run) issue(ctx context.Context, o Observation, plan Issue, write manage
 	if err := r.verifyNew(ctx, host, next); err != nil {
 		return next, r.discard(ctx, o, created.ID, r.diagnose(ctx, host, next, err))
 	}
-	if err := r.checkHold(ctx, o); err != nil {
-		return next, r.discard(ctx, o, created.ID, err)
+	if r.replacing {
+		if err := r.checkHold(ctx, o); err != nil {
+			return next, r.discard(ctx, o, created.ID, err)
+		}
 	}
 	write.Value, err = next.Encode()
 	if err != nil {
@@ -110,7 +112,7 @@ func (r *run) store(ctx context.Context, o Observation, next credential.Credenti
 	case err == nil:
 		return nil
 	case !attempted || errors.Is(err, managedsecret.ErrNotWritten):
-		return r.discard(ctx, o, next.OAuthSecretID, err)
+		return r.discard(ctx, o, next.OAuthSecretID, r.heldOr(ctx, o, err))
 	case errors.Is(err, managedsecret.ErrVersionExists):
 		if cleanup := r.discard(ctx, o, next.OAuthSecretID, nil); cleanup != nil {
 			return cleanup

@@ -95,6 +95,8 @@ type run struct {
 	removals removals
 	// all tells that the run looks at every managed secret.
 	all bool
+	// replacing tells that a revocation has asked for a new credential.
+	replacing bool
 	// census is empty until every managed secret has been read.
 	census census
 

@@ -192,7 +192,8 @@ func (p protocol) finish(ctx context.Context) error {
 	o := Observation{Secret: p.secret, Current: p.current}
 	entry := p.entry(o, "promote", "finishSecret")
 	entry.OAuthSecretID, entry.VersionID = pending.Credential.OAuthSecretID, p.token
-	return p.record(ctx, &entry, func() error {
+	err = p.record(ctx, &entry, func() error {
 		return p.Store.MoveLabel(ctx, p.secret.ARN, managedsecret.Current, p.current.ID, p.token)
 	})
+	return p.heldOr(ctx, o, err)
 }

@@ -48,7 +48,21 @@ func heldBlock(s managedsecret.Secret) *Block {
 		what, since, s.Name, managedsecret.HoldKey)}
 }
 
+// heldOr explains a write that IAM refused: the role may not write a secret
+// that is held. So a rotation that began before a revocation cannot end after
+// it, and needs no look at the hold for that.
+func (r *run) heldOr(ctx context.Context, o Observation, err error) error {
+	if !errors.Is(err, managedsecret.ErrDenied) {
+		return err
+	}
+	if held := r.checkHold(ctx, o); errors.As(held, new(*blockedError)) {
+		return held
+	}
+	return err
+}
+
 // checkHold looks whether the secret has been revoked since it was read. A
+// replacement must, for the role that revokes may write what is held. The other
 // revocation sets its hold before it lists what to delete. So an OAuth secret
 // that was created before this look is either in that list, or the hold is
 // seen here.
@@ -91,7 +105,7 @@ func (e *Engine) Replace(ctx context.Context, door, id string, sacrifice []strin
 	if err != nil {
 		return Outcome{}, err
 	}
-	r.removals = allowed // of one principal
+	r.removals, r.replacing = allowed, true // the removals are of one principal
 	s, current, err := r.readAgain(ctx, id)
 	if err != nil {
 		return Outcome{Secret: s.Name}, err

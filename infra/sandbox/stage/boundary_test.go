@@ -162,6 +162,29 @@ func TestOnlyTheHoldIsTagged(t *testing.T) {
 	wantDenied(t, "the managed tag", err, "secretsmanager:UntagResource")
 }
 
+// What a revocation holds, a rotation cannot write, even if it looked before.
+func TestHeldSecretIsNotWritten(t *testing.T) {
+	w := newSecret(t)
+	s := w.stage
+	_, err := s.SecretsManager(stage.RevokeRole).TagResource(t.Context(), &secretsmanager.TagResourceInput{
+		SecretId: &w.name, Tags: []types.Tag{{Key: aws.String("databricks-rotation-hold"), Value: aws.String("revoked")}},
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	api := s.SecretsManager(stage.RotateRole)
+	_, err = api.PutSecretValue(t.Context(), &secretsmanager.PutSecretValueInput{SecretId: &w.name, SecretString: aws.String("{}")})
+	wantDenied(t, "a new version", err, "secretsmanager:PutSecretValue")
+	id := w.current().ID
+	_, err = api.UpdateSecretVersionStage(t.Context(), &secretsmanager.UpdateSecretVersionStageInput{
+		SecretId: &w.name, VersionStage: aws.String("AWSPENDING"), MoveToVersionId: &id,
+	})
+	wantDenied(t, "a label", err, "secretsmanager:UpdateSecretVersionStage")
+	if _, err := api.GetSecretValue(t.Context(), &secretsmanager.GetSecretValueInput{SecretId: &w.name}); err != nil {
+		t.Errorf("it cannot be read: %v", err)
+	}
+}
+
 func TestAnotherAccount(t *testing.T) {
 	t.Run("its role reads a managed secret", func(t *testing.T) {
 		w := newSecret(t)

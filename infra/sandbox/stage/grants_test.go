@@ -404,7 +404,7 @@ func holdsBack(j journal, account *iam.Account, c iam.Condition) bool {
 // was refused.
 func TestWithoutOneGrant(t *testing.T) {
 	for _, test := range []struct{ role, sid, action, event, function, want string }{
-		{"RotateRole", "RotateManagedSecrets", "secretsmanager:PutSecretValue", `{"action":"rotate","secrets":["etl"],"force":true}`, "rotate", "not authorized to perform: secretsmanager:PutSecretValue"},
+		{"RotateRole", "WriteUnlessHeld", "secretsmanager:PutSecretValue", `{"action":"rotate","secrets":["etl"],"force":true}`, "rotate", "not authorized to perform: secretsmanager:PutSecretValue"},
 		{"RotateRole", "AppendToTrail", "s3:PutObject", `{"action":"rotate","secrets":["etl"],"force":true}`, "rotate", "trail"},
 		{"RotateRole", "ProveIdentity", "sts:GetWebIdentityToken", `{"action":"reconcile"}`, "rotate", "not authorized to perform: sts:GetWebIdentityToken"},
 		{"AuditRole", "ReadPolicy", "s3:GetObject", `{"action":"audit"}`, "audit", "not authorized to perform: s3:GetObject"},
