@@ -15,7 +15,9 @@ type census struct {
 	// claims are the OAuth secrets that they name, by the ARN of the managed
 	// secret.
 	claims map[string]string
-	// incomplete tells that one of them could not be read.
+	// incomplete tells that one of them could not be read. Such a one claims
+	// nothing: it would keep the whole fleet from being tidied, and what carries
+	// the fingerprint of one secret is another's in one of 85,000 pairs.
 	incomplete bool
 }
 
@@ -42,16 +44,18 @@ func (c census) count(arn string, cred credential.Credential) string {
 	return ""
 }
 
-// survey takes the census in a run that was asked for some secrets and is
-// about to remove what may be another one's.
+// survey takes the census in a run that has not read every managed secret and
+// is about to remove what may be another one's.
 func (r *run) survey(ctx context.Context) error {
 	found := newCensus()
 	var batch []string
 	read := func() {
 		versions, _ := r.Store.CurrentVersions(ctx, batch)
-		for arn, v := range versions {
-			if current, err := r.parseCurrent(v); err == nil {
+		for _, arn := range batch {
+			if current, err := r.parseCurrent(versions[arn]); err == nil {
 				found.count(arn, current.Credential)
+			} else {
+				found.incomplete = true
 			}
 		}
 		batch = nil
@@ -59,6 +63,9 @@ func (r *run) survey(ctx context.Context) error {
 	for s, err := range r.Store.List(ctx) {
 		if err != nil {
 			return fmt.Errorf("whether another managed secret holds what this one does not name: %w", err)
+		}
+		if s.PrimaryRegion != "" {
+			continue
 		}
 		if batch = append(batch, s.ARN); len(batch) == sweepBatch {
 			read()

@@ -97,6 +97,9 @@ type run struct {
 	all bool
 	// replacing tells that a revocation has asked for a new credential.
 	replacing bool
+	// unread counts those whose values were not read, because the listing shows
+	// that they need nothing.
+	unread int
 	// census is empty until every managed secret has been read.
 	census census
 

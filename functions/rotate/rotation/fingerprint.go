@@ -33,3 +33,13 @@ func successorID(arn, versionID string, attempt int) string {
 	sum := sha256.Sum256([]byte(arn + "\x00" + versionID + "\x00" + strconv.Itoa(attempt)))
 	return versionPrefix + hex.EncodeToString(sum[:24])
 }
+
+// succeeds tells whether a run has written a version in the place of another.
+func succeeds(arn, previous, id string) bool {
+	for attempt := range 4 {
+		if previous != "" && id == successorID(arn, previous, attempt) {
+			return true
+		}
+	}
+	return false
+}

@@ -46,7 +46,7 @@ func (r *run) numbers(report *Report) []metric.Metric {
 		{Name: "Queued", Unit: metric.Count, Value: float64(report.Queued)},
 		{Name: "Left", Unit: metric.Count, Value: float64(len(report.Left))},
 	}
-	// A run over a few secrets knows nothing of the oldest.
+	// Only a run that has read every value knows the oldest.
 	if r.all && !report.Oldest.IsZero() {
 		numbers = append(numbers, metric.Metric{Name: "OldestCredentialDays", Unit: metric.None, Value: r.now().Sub(report.Oldest).Hours() / 24})
 	}

@@ -141,6 +141,9 @@ type Report struct {
 	Secrets int `json:"secrets"`
 	// Counts are by status.
 	Counts map[Status]int `json:"counts"`
+	// Unread counts those among them whose values were not read, because the
+	// listing shows that they need nothing.
+	Unread int `json:"unread,omitempty"`
 	// Queued counts the secrets that were handed to other invocations, because
 	// they are many or the run's time was over.
 	Queued int `json:"queued,omitempty"`
@@ -148,7 +151,8 @@ type Report struct {
 	// over.
 	Left []string `json:"left,omitempty"`
 	// Oldest is when the oldest current credential was issued, FirstExpiry when
-	// the first of them expires; zero if there is none whose times are known.
+	// the first of them expires; zero if there is none whose times are known,
+	// and if any was not read.
 	Oldest      time.Time `json:"oldest_issued_at,omitzero"`
 	FirstExpiry time.Time `json:"first_expiry,omitzero"`
 	// OverBudget says what the run did not remove, and why, empty if nothing.

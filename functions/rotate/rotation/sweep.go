@@ -52,6 +52,15 @@ func (e *Engine) Sweep(ctx context.Context, check, dry bool) (*Report, error) {
 			listing = err
 			break
 		}
+		switch {
+		case s.PrimaryRegion != "": // a replica is rotated where its primary is
+			pool.done(Outcome{Secret: s.Name})
+			continue
+		case !check && Settled(r.now(), r.policy, s):
+			r.unread++
+			pool.done(Outcome{Secret: s.Name})
+			continue
+		}
 		if batch = append(batch, s); len(batch) == sweepBatch {
 			flush()
 		}
@@ -68,19 +77,12 @@ func (e *Engine) Sweep(ctx context.Context, check, dry bool) (*Report, error) {
 // sweepBatch reads the current versions of a batch and hands on the secrets
 // that may need something.
 func (r *run) sweepBatch(ctx context.Context, pool *pool, batch []managedsecret.Secret, found *census) {
-	var arns []string
+	arns := make([]string, 0, len(batch))
 	for _, s := range batch {
-		// A replica is rotated where its primary is.
-		if s.PrimaryRegion == "" {
-			arns = append(arns, s.ARN)
-		}
+		arns = append(arns, s.ARN)
 	}
 	versions, errs := r.Store.CurrentVersions(ctx, arns)
 	for _, s := range batch {
-		if s.PrimaryRegion != "" {
-			pool.done(Outcome{Secret: s.Name})
-			continue
-		}
 		if err := errs[s.ARN]; err != nil {
 			found.incomplete = true
 			pool.done(Outcome{Secret: s.Name}.fail(err))
@@ -333,6 +335,9 @@ func (p *pool) finish(ctx context.Context) *Report {
 	}
 	p.drain(ctx)
 	p.run.queue(ctx, p.report)
+	if p.report.Unread = p.run.unread; p.report.Unread > 0 {
+		p.report.Oldest, p.report.FirstExpiry = time.Time{}, time.Time{}
+	}
 	slices.Sort(p.report.Left)
 	slices.SortFunc(p.report.Outcomes, func(a, b Outcome) int { return cmp.Compare(a.Secret, b.Secret) })
 	return p.report

@@ -66,6 +66,11 @@ func TestReportTellsAges(t *testing.T) {
 		time.Sleep(10 * day)
 		young := w.register(estatetest.Registration{Name: "young", Fresh: true})
 		report := w.sweep("")
+		if !report.Oldest.IsZero() || !report.FirstExpiry.IsZero() || report.Unread != 1 {
+			t.Errorf("a sweep that has not read all tells %v and %v, with %d unread", report.Oldest, report.FirstExpiry, report.Unread)
+		}
+		report, err := w.engine.Sweep(w.t.Context(), true, false)
+		w.must(err)
 		if !report.Oldest.Equal(w.current(old).IssuedAt) || !report.FirstExpiry.Equal(w.current(old).ExpiresAt) {
 			t.Errorf("oldest %v, first expiry %v, want those of %+v", report.Oldest, report.FirstExpiry, w.current(old))
 		}

@@ -1,0 +1,30 @@
+package rotation
+
+import (
+	"time"
+
+	"databricks-credential-rotation/shared/managedsecret"
+	"databricks-credential-rotation/shared/policy"
+)
+
+// Settled tells, from the listing alone, that a managed secret needs nothing,
+// so that an idle one costs no read of its value.
+//
+// Its current version must be one that a run has written: its id shows that.
+// Then the value is complete, and was issued no more than [OrphanAge] before it
+// was stored. When that was is not listed. It was no later than the secret last
+// changed in any way. For as long after any change as a predecessor may wait
+// for its retirement, the value is read. After that only the interval counts,
+// from the last change. If that was a tag or a description, a rotation becomes
+// due unseen, and the reconcile, which reads every value, sees it within a day.
+func Settled(now time.Time, p policy.Policy, s managedsecret.Secret) bool {
+	current := s.Holder(managedsecret.Current)
+	if s.Hold != nil || !succeeds(s.ARN, s.Holder(managedsecret.Previous), current) {
+		return false
+	}
+	if _, busy := pendingVersion(s, current); busy {
+		return false
+	}
+	age := now.Sub(s.LastChanged)
+	return age >= p.Grace+retireWindow && age < p.Interval-orphanAge
+}
