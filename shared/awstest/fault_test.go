@@ -281,13 +281,20 @@ func TestOtherQuotas(t *testing.T) {
 	f.ReadQuota(1)
 	f.BatchQuota(1)
 	f.RotateQuota(1)
+	f.ListQuota(1)
 	for i, want := range []string{"", "ThrottlingException"} {
 		_, err := f.sm.DescribeSecret(t.Context(), &secretsmanager.DescribeSecretInput{SecretId: aws.String("a")})
 		wantCode(t, "describe", err, want)
 		_, err = f.sm.BatchGetSecretValue(t.Context(), &secretsmanager.BatchGetSecretValueInput{SecretIdList: []string{"a"}})
 		wantCode(t, "batch", err, want)
+		_, err = f.sm.ListSecrets(t.Context(), &secretsmanager.ListSecretsInput{})
+		wantCode(t, "list", err, want)
 		_, err = f.sm.CancelRotateSecret(t.Context(), &secretsmanager.CancelRotateSecretInput{SecretId: aws.String("a")})
 		wantCode(t, "cancel", err, []string{"InvalidRequestException", "ThrottlingException"}[i])
+	}
+	// The fleet's client does not try again.
+	if n := f.Throttled(); n != 4 {
+		t.Errorf("%d requests were over a quota, want 4", n)
 	}
 }
 

@@ -7,7 +7,9 @@ import (
 
 // quotas counts calls against the request rates of Secrets Manager.
 type quotas struct {
-	read, write, rotate, batch window
+	read, write, rotate, batch, list window
+	// throttled counts refusals.
+	throttled int
 }
 
 // window is a rate counted over whole seconds of the server's clock.
@@ -47,6 +49,16 @@ func (s *Server) ReadQuota(perSecond int) { s.setQuota(&s.quotas.read, perSecond
 // RotateQuota is [Server.WriteQuota] for RotateSecret and CancelRotateSecret
 // together (AWS: 50).
 func (s *Server) RotateQuota(perSecond int) { s.setQuota(&s.quotas.rotate, perSecond) }
+
+// ListQuota is [Server.WriteQuota] for ListSecrets (AWS: 100).
+func (s *Server) ListQuota(perSecond int) { s.setQuota(&s.quotas.list, perSecond) }
+
+// Throttled counts the requests that were over a quota so far.
+func (s *Server) Throttled() int {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.quotas.throttled
+}
 
 // BatchQuota is [Server.WriteQuota] for BatchGetSecretValue (AWS: 100).
 func (s *Server) BatchQuota(perSecond int) { s.setQuota(&s.quotas.batch, perSecond) }

@@ -51,6 +51,7 @@ func unlimited(*quotas) *window     { return nil }
 func readQuota(q *quotas) *window   { return &q.read }
 func writeQuota(q *quotas) *window  { return &q.write }
 func rotateQuota(q *quotas) *window { return &q.rotate }
+func listQuota(q *quotas) *window   { return &q.list }
 func batchQuota(q *quotas) *window  { return &q.batch }
 
 var secretOperations = map[string]secretOperation{
@@ -63,7 +64,7 @@ var secretOperations = map[string]secretOperation{
 	"GetResourcePolicy":        reading[getResourcePolicy](unlimited),
 	"GetSecretValue":           reading[getSecretValue](readQuota),
 	"ListSecretVersionIds":     reading[listSecretVersionIDs](unlimited),
-	"ListSecrets":              reading[listSecrets](unlimited),
+	"ListSecrets":              reading[listSecrets](listQuota),
 	"PutResourcePolicy":        writing[putResourcePolicy](unlimited),
 	"PutSecretValue":           writing[putSecretValue](writeQuota),
 	"RestoreSecret":            writing[restoreSecret](unlimited),
@@ -152,6 +153,7 @@ func (s *Server) performSecret(ctx context.Context, caller, op string, operation
 	defer s.mu.Unlock()
 	c.now = s.now()
 	if err := operation.quota(&s.quotas).take(c.now); err != nil {
+		s.quotas.throttled++
 		return nil, err
 	}
 	return action.perform(c)

@@ -52,3 +52,10 @@ func (s *Server) RateLimitCreates(perSecond int) {
 	defer s.mu.Unlock()
 	s.creates = limiter{perSecond: perSecond}
 }
+
+// Throttled counts the requests that were over a limit so far.
+func (s *Server) Throttled() int {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.throttled
+}

@@ -128,6 +128,9 @@ func TestRateLimitCreates(t *testing.T) {
 	if got := create(); got != 200 {
 		t.Errorf("create a second later: %d", got)
 	}
+	if n := w.Throttled(); n != 1 {
+		t.Errorf("%d requests were over a limit, want 1", n)
+	}
 }
 
 func TestRefuseNew(t *testing.T) {

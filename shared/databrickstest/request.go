@@ -110,11 +110,13 @@ func (r *request) serve() (reply, *failure) {
 	defer s.mu.Unlock()
 	if !r.route.free {
 		if wait, ok := s.calls.take(r.now); !ok {
+			s.throttled++
 			return reply{}, throttled(wait)
 		}
 	}
 	if r.route.create {
 		if wait, ok := s.creates.take(r.now); !ok {
+			s.throttled++
 			return reply{}, throttled(wait)
 		}
 	}

@@ -75,6 +75,7 @@ type Server struct {
 	issued         []string
 	unknown        []string
 	calls, creates limiter
+	throttled      int
 }
 
 // New returns an account without workspaces or service principals.

@@ -33,6 +33,8 @@ type instance struct {
 	// exited is closed when the process is gone; exit is then its error.
 	exited chan struct{}
 	exit   error
+
+	moments moments
 }
 
 type invocation struct {
@@ -69,10 +71,12 @@ func start(ctx context.Context, f *Function) (*instance, error) {
 	i.cmd.Env = f.environment(listener.Addr().String())
 	i.cmd.Stdout, i.cmd.Stderr = f.Log, f.Log
 	i.cmd.WaitDelay = killGrace
+	began := time.Now()
 	if err := i.cmd.Start(); err != nil {
 		_ = listener.Close()
 		return nil, fmt.Errorf("start process: %w", err)
 	}
+	i.moments.started(i.cmd.Process.Pid, began)
 	go func() {
 		// Serve ends with the server's Close below; nothing else stops it.
 		_ = i.server.Serve(listener)

@@ -463,3 +463,28 @@ func (w *watcher) String() string {
 	defer w.mu.Unlock()
 	return w.text.String()
 }
+
+func TestProcess(t *testing.T) {
+	host := start(t, lambdahost.Function{})
+	if p, ok := host.Process(); ok {
+		t.Errorf("before the first event there is the process %+v", p)
+	}
+	first, err := invoke(t.Context(), host, event{Do: "echo"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	p, ok := host.Process()
+	if !ok || p.ID != first.PID || p.Started.IsZero() || !p.Polled.After(p.Started) || !p.Replied.After(p.Polled) {
+		t.Errorf("the process is %+v, want %d with its times in order", p, first.PID)
+	}
+	if _, err := invoke(t.Context(), host, event{Do: "echo"}); err != nil {
+		t.Fatal(err)
+	}
+	if again, _ := host.Process(); again != p {
+		t.Errorf("a second event has made %+v of %+v", again, p)
+	}
+	host.Kill()
+	if p, ok := host.Process(); ok {
+		t.Errorf("after its end there is the process %+v", p)
+	}
+}

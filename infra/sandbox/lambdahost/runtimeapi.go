@@ -30,6 +30,7 @@ type runtimeAPI struct {
 }
 
 func (a *runtimeAPI) next(w http.ResponseWriter, r *http.Request) {
+	a.instance.moments.polled()
 	select {
 	case a.instance.idle <- struct{}{}:
 	case <-r.Context().Done():
@@ -94,6 +95,7 @@ func (a *runtimeAPI) answer(w http.ResponseWriter, r *http.Request) ([]byte, boo
 		return nil, false
 	}
 	a.current = ""
+	a.instance.moments.replied()
 	return body, true
 }
 

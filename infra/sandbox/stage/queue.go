@@ -5,11 +5,14 @@ import (
 	"encoding/json"
 	"fmt"
 	"slices"
+	"sync"
 	"time"
 
 	"github.com/aws/aws-lambda-go/events"
 	"github.com/aws/aws-sdk-go-v2/service/sqs"
 	"github.com/aws/aws-sdk-go-v2/service/sqs/types"
+
+	"databricks-credential-rotation/infra/sandbox/lambdahost"
 )
 
 const (
@@ -25,14 +28,19 @@ type eventSource struct {
 	stage *Stage
 	api   *sqs.Client
 	stop  context.CancelFunc
-	done  chan struct{}
+	done  sync.WaitGroup
+	// hosts are the execution environments that only the queue invokes.
+	hosts []*lambdahost.Host
 }
+
+// invoke passes a batch to the function.
+type invoke func(ctx context.Context, payload []byte) ([]byte, error)
 
 func (s *Stage) pollQueue(ctx context.Context) (*eventSource, error) {
 	ctx, stop := context.WithCancel(ctx)
 	cfg := s.AWS.Config()
 	cfg.Credentials = s.AWS.Role(s.deployment("rotate").role)
-	e := &eventSource{stage: s, api: sqs.NewFromConfig(cfg), stop: stop, done: make(chan struct{})}
+	e := &eventSource{stage: s, api: sqs.NewFromConfig(cfg), stop: stop}
 	// Lambda reads a queue's timeouts before it polls it.
 	if _, err := e.api.GetQueueAttributes(ctx, &sqs.GetQueueAttributesInput{
 		QueueUrl: &s.queueURL, AttributeNames: []types.QueueAttributeName{types.QueueAttributeNameVisibilityTimeout},
@@ -40,17 +48,34 @@ func (s *Stage) pollQueue(ctx context.Context) (*eventSource, error) {
 		stop()
 		return nil, fmt.Errorf("the event source of the function rotate: %w", err)
 	}
-	go e.run(ctx)
+	if s.config.Environments == 0 {
+		e.start(ctx, func(ctx context.Context, payload []byte) ([]byte, error) { return s.Invoke(ctx, "rotate", payload) })
+	}
+	for range s.config.Environments {
+		host, err := lambdahost.Start(ctx, s.deployment("rotate").Function)
+		if err != nil {
+			e.close()
+			return nil, fmt.Errorf("the event source of the function rotate: %w", err)
+		}
+		e.hosts = append(e.hosts, host)
+		e.start(ctx, host.Invoke)
+	}
 	return e, nil
+}
+
+func (e *eventSource) start(ctx context.Context, invoke invoke) {
+	e.done.Go(func() { e.run(ctx, invoke) })
 }
 
 func (e *eventSource) close() {
 	e.stop()
-	<-e.done
+	e.done.Wait()
+	for _, host := range e.hosts {
+		_ = host.Close() // it returns nothing but nil
+	}
 }
 
-func (e *eventSource) run(ctx context.Context) {
-	defer close(e.done)
+func (e *eventSource) run(ctx context.Context, invoke invoke) {
 	tick := time.NewTicker(pollEvery)
 	defer tick.Stop()
 	for {
@@ -63,7 +88,7 @@ func (e *eventSource) run(ctx context.Context) {
 		// in vain.
 		now := e.stage.Clock.Now()
 		for e.stage.visible(now) && ctx.Err() == nil {
-			if err := e.batch(ctx); err != nil {
+			if err := e.batch(ctx, invoke); err != nil {
 				break // what was not deleted comes again when its time is over
 			}
 		}
@@ -80,7 +105,7 @@ func (s *Stage) visible(now time.Time) bool {
 	return false
 }
 
-func (e *eventSource) batch(ctx context.Context) error {
+func (e *eventSource) batch(ctx context.Context, invoke invoke) error {
 	received, err := e.api.ReceiveMessage(ctx, &sqs.ReceiveMessageInput{
 		QueueUrl: &e.stage.queueURL, MaxNumberOfMessages: batchSize, MessageAttributeNames: []string{"All"},
 		MessageSystemAttributeNames: []types.MessageSystemAttributeName{types.MessageSystemAttributeNameAll},
@@ -102,7 +127,7 @@ func (e *eventSource) batch(ctx context.Context) error {
 	if err != nil {
 		return fmt.Errorf("encode the batch: %w", err)
 	}
-	reply, err := e.stage.Invoke(ctx, "rotate", payload)
+	reply, err := invoke(ctx, payload)
 	if err != nil {
 		return err // all of them stay
 	}

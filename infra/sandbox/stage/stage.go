@@ -32,6 +32,10 @@ type Config struct {
 	Parameters map[string]string
 	// Timeouts are those of functions, if not those of the template.
 	Timeouts map[string]time.Duration
+	// Environments is how many invocations may work on the queue at once, each
+	// in an execution environment of its own. Zero has the function's only one
+	// do everything, as a demonstration needs it.
+	Environments int
 	// Observe is told of every decision of IAM.
 	Observe func(iam.Call)
 }
@@ -157,6 +161,15 @@ func (s *Stage) Invoke(ctx context.Context, name string, event []byte) ([]byte, 
 		s.mu.Unlock()
 	}
 	return reply, err
+}
+
+// Process describes the process of a function; false if it has none.
+func (s *Stage) Process(name string) (lambdahost.Process, bool) {
+	host := s.host(name)
+	if host == nil {
+		return lambdahost.Process{}, false
+	}
+	return host.Process()
 }
 
 // Kill ends a function's process at once, whatever it is doing.
