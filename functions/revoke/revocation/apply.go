@@ -38,6 +38,13 @@ func (i *invocation) revokeSecrets(ctx context.Context) error {
 			return refusal("%w", err)
 		}
 		i.fail("what the principal has could not be listed: %v", err)
+	} else {
+		s.learn()
+		i.try(ctx, s)
+		s.infer()
+		for _, m := range s.takeIn() {
+			i.reply.Warnings = append(i.reply.Warnings, m.secret.Name+" holds, or may hold, what is to end here, so the request is about it too")
+		}
 	}
 	steps, err := s.plan()
 	if err != nil {
@@ -69,7 +76,7 @@ func (i *invocation) revokeSecrets(ctx context.Context) error {
 		// What another run has just issued cannot be what leaked.
 		s.suspects[l.ID] = l.kind.ours() && (l.kind == kindCurrent || !s.mayBeInHand(l))
 	}
-	proofs := i.toProve(s)
+	trials := i.toProve(s)
 	for round := 1; ; round++ {
 		ok := i.apply(ctx, s, steps)
 		if err := i.look(ctx, s); err != nil {
@@ -90,7 +97,7 @@ func (i *invocation) revokeSecrets(ctx context.Context) error {
 			break
 		}
 	}
-	i.prove(ctx, s, proofs)
+	i.prove(ctx, s, trials)
 	i.sumUp(s)
 	return nil
 }
@@ -154,7 +161,7 @@ func (i *invocation) apply(ctx context.Context, s *situation, steps []step) bool
 		switch {
 		case stopped != "":
 			result.Outcome, result.Error = Skipped, stopped
-		case p.after != nil && unissued[p.after]:
+		case slices.ContainsFunc(p.after, func(m *managed) bool { return unissued[m] }):
 			result.Outcome = Skipped
 			result.Error = "there is no new credential, and this one is, or may become, the one that works; revoke or lockout deletes it all the same"
 		default:
@@ -277,25 +284,49 @@ func (i *invocation) issue(ctx context.Context, s *situation, p step) (string, e
 type trial struct {
 	what, id string
 	value    credential.Credential
+	owner    *managed
 }
 
-// toProve are the values that this revocation is to kill, as far as they are
-// known: the one that is named, or else those that were current.
+// toProve are the values that this revocation is to kill: the one that is
+// named, or else those that were current and each whose OAuth secret nobody
+// recorded, so that nothing but a trial tells whether it has gone.
 func (i *invocation) toProve(s *situation) []trial {
 	t := s.target
 	if l := t.leak; l != nil {
 		if l.value.IsZero() {
 			return nil
 		}
-		return []trial{{"the credential that was named", l.id, credential.Credential{ClientID: t.clientID, ClientSecret: l.value, Scopes: l.scopes}}}
-	}
-	if i.req.Mode == Release {
-		return nil
+		return []trial{{what: "the credential that was named", id: l.id, value: credential.Credential{
+			Host: t.host.URL, AccountID: t.host.AccountID, ClientID: t.clientID, ClientSecret: l.value, Scopes: l.scopes,
+		}}}
 	}
 	var all []trial
+	seen := map[string]bool{}
 	for _, m := range t.secrets {
-		if c := m.current.credential; c.Issued() {
-			all = append(all, trial{"what was current of " + m.secret.Name, c.OAuthSecretID, c})
+		for n, v := range m.known() {
+			c := v.credential
+			known := s.valueOf(c)
+			if !c.Issued() || seen[c.ClientSecret.SHA256()] {
+				continue
+			}
+			tr := trial{what: "what was current of " + m.secret.Name, id: s.idOf(c), value: c, owner: m}
+			switch {
+			case i.req.Mode == Release:
+				// What was revoked stays dead.
+				if known == nil || known.id != "" || !s.revoked(known) {
+					continue
+				}
+			case n == 0:
+			case c.ClientID != t.clientID:
+				// The managed secret was another principal's once.
+			case c.OAuthSecretID != "" && known.id == c.OAuthSecretID:
+				continue
+			}
+			if n > 0 {
+				tr.what = fmt.Sprintf("what version %s of %s holds", v.id, m.secret.Name)
+			}
+			seen[c.ClientSecret.SHA256()] = true
+			all = append(all, tr)
 		}
 	}
 	return all
@@ -304,49 +335,98 @@ func (i *invocation) toProve(s *situation) []trial {
 // prove tries what was revoked, as a thief would. Databricks may take a moment
 // to know everywhere what was deleted.
 func (i *invocation) prove(ctx context.Context, s *situation, trials []trial) {
-	t := s.target
+	unanswered := map[string]string{}
 	for _, tr := range trials {
 		if i.spared(s, tr) {
 			continue
 		}
-		ctx, cancel := context.WithTimeout(ctx, stepTimeout)
-		proof := Proof{What: tr.what}
-		for n := range 4 {
-			err := i.Databricks.Verify(ctx, t.host, t.clientID, tr.value.ClientSecret, tr.value.Scopes)
-			proof.At, proof.Error = i.now(), ""
-			if proof.Refused = errors.Is(err, databricks.ErrRefused); proof.Refused {
-				break
-			}
-			if err != nil {
-				proof.Error = err.Error()
-				break
-			}
-			if sleep(ctx, time.Duration(n+1)*300*time.Millisecond) != nil {
-				break
-			}
+		host := databricks.Host{URL: tr.value.Host, AccountID: tr.value.AccountID}
+		proof := Proof{What: tr.what, At: i.now(), Error: unanswered[host.URL]}
+		if proof.Error == "" {
+			i.attempt(ctx, host, tr, &proof)
+			unanswered[host.URL] = proof.Error
 		}
-		cancel()
 		i.reply.Proofs = append(i.reply.Proofs, proof)
-		switch {
-		case proof.Refused:
-		case proof.Error != "":
-			i.reply.Warnings = append(i.reply.Warnings, tr.what+" could not be tried, so that it is dead is not proven")
-		case tr.id == "":
-			i.fail("%s is still accepted: its OAuth secret's id was never recorded, so it is one of those of somebody else below; send the request again with include_foreign, or lock the principal out", tr.what)
-		default:
-			i.fail("%s is still accepted", tr.what)
+		i.judge(s, tr, proof)
+	}
+}
+
+func (i *invocation) attempt(ctx context.Context, host databricks.Host, tr trial, proof *Proof) {
+	ctx, cancel := context.WithTimeout(ctx, stepTimeout)
+	defer cancel()
+	for n := range 4 {
+		err := i.Databricks.Verify(ctx, host, tr.value.ClientID, tr.value.ClientSecret, tr.value.Scopes)
+		proof.At, proof.Error = i.now(), ""
+		if proof.Refused = errors.Is(err, databricks.ErrRefused); proof.Refused {
+			return
+		}
+		if err != nil {
+			proof.Error = err.Error()
+			return
+		}
+		if sleep(ctx, time.Duration(n+1)*300*time.Millisecond) != nil {
+			return
 		}
 	}
+}
+
+// judge says what a proof means. A credential is dead if it was deleted, or if
+// it is refused though its principal is on. Of all else nobody knows, and a
+// reply that said complete would be believed.
+func (i *invocation) judge(s *situation, tr trial, proof Proof) {
+	t := s.target
+	off := t.known && !t.active
+	var candidates []string
+	if v := s.valueOf(tr.value); tr.id == "" && v != nil {
+		candidates = s.candidates(v)
+	}
+	switch {
+	case tr.value.ClientID != t.clientID:
+		if !proof.Refused {
+			i.fail(`%s is a credential of another service principal, and is accepted or could not be tried: send a request with "service_principal":%q`, tr.what, tr.value.ClientID)
+		}
+	case proof.Refused && t.known && !off, proof.Refused && len(candidates) == 0:
+	case proof.Refused && i.req.Mode == Lockout && off:
+		i.reply.Warnings = append(i.reply.Warnings, fmt.Sprintf(
+			"%s is refused as long as the service principal is off: which OAuth secret it is was not recorded, and it may be %s; a release needs it deleted in Databricks, or include_foreign", tr.what, strings.Join(candidates, " or ")))
+	case proof.Refused:
+		i.fail("%s is refused, which proves nothing while the service principal is, or may be, switched off: %s", tr.what, i.unrecorded(candidates))
+	case proof.Error != "" && tr.id != "" && s.gone[tr.id]:
+		i.reply.Warnings = append(i.reply.Warnings, tr.what+" could not be tried; its OAuth secret was deleted")
+	case proof.Error != "" && off:
+		i.reply.Warnings = append(i.reply.Warnings, tr.what+" could not be tried; its service principal is switched off")
+	case proof.Error != "" && tr.id == "":
+		i.fail("%s could not be tried, so whether it is dead is not known: %s", tr.what, i.unrecorded(candidates))
+	case proof.Error != "":
+		i.fail("%s could not be tried, and its OAuth secret was not deleted here, so whether it is dead is not known: send the request again", tr.what)
+	case tr.id == "":
+		i.fail("%s is still accepted: %s", tr.what, i.unrecorded(candidates))
+	default:
+		i.fail("%s is still accepted", tr.what)
+	}
+}
+
+// unrecorded says what to do about a value whose OAuth secret is not known.
+func (i *invocation) unrecorded(candidates []string) string {
+	which := "it is not among those that Databricks lists; send the request again"
+	if len(candidates) > 0 {
+		which = "it may be " + strings.Join(candidates, " or ") + "; send the request again with include_foreign, which deletes each of them"
+		if i.req.IncludeForeign {
+			which = "it may be " + strings.Join(candidates, " or ") + "; send the request again"
+		}
+	}
+	return "its OAuth secret's id was never recorded; " + which + ", or lock the principal out, or delete it in the Databricks console"
 }
 
 // spared tells that a step that should have killed it is known to have failed,
 // so that there is nothing to prove.
 func (i *invocation) spared(s *situation, tr trial) bool {
-	if !s.target.known || s.target.active {
-		for _, st := range i.reply.Steps {
-			if st.Action == Delete && st.Outcome != Done && tr.id != "" && strings.HasSuffix(st.What, tr.id) {
-				return true
-			}
+	if s.target.known && !s.target.active {
+		return false
+	}
+	for _, st := range i.reply.Steps {
+		if st.Action == Delete && st.Outcome != Done && tr.id != "" && strings.HasSuffix(st.What, tr.id) {
+			return true
 		}
 	}
 	return false
@@ -357,7 +437,7 @@ func (s *situation) describe(l live) Credential {
 	c := Credential{Kind: string(l.kind), ID: l.ID, Leaked: s.names(l.ID)}
 	if l.owner != nil {
 		c.Secret = l.owner.secret.Name
-		c.Leaked = c.Leaked || l.kind == kindCurrent && s.target.leak != nil && s.currentLeaked(l.owner)
+		c.Leaked = c.Leaked || l.kind == kindCurrent && s.currentLeaked(l.owner, nil)
 	}
 	if !l.CreateTime.IsZero() {
 		c.CreatedAt = &l.CreateTime

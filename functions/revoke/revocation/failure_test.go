@@ -133,6 +133,7 @@ func TestByHand(t *testing.T) {
 		t.Run(string(mode), func(t *testing.T) {
 			inWorld(t, func(w *world) {
 				m := w.register(estatetest.Registration{Name: "etl", Bare: true})
+				time.Sleep(hour) // a list does not lag by that
 				value := w.current(m).ClientSecret
 				w.expect(revocation.Request{Mode: mode}, m)
 				reply := w.revoke(revocation.Request{Mode: mode, SHA256: value.SHA256()})

@@ -19,16 +19,21 @@ const (
 	kindPredecessor kind = "earlier credential"
 	kindOrphan      kind = "OAuth secret of ours that no version records"
 	kindOther       kind = "credential of another managed secret"
-	kindForeign     kind = "OAuth secret of somebody else"
+	// kindPerhaps is somebody else's, or what a person has stored without its
+	// id.
+	kindPerhaps kind = "OAuth secret that may be what somebody stored by hand"
+	kindForeign kind = "OAuth secret of somebody else"
 )
 
-func (k kind) ours() bool { return k != kindOther && k != kindForeign }
+func (k kind) ours() bool { return k != kindOther && k != kindPerhaps && k != kindForeign }
 
 // live is an OAuth secret of the principal.
 type live struct {
 	databricks.OAuthSecret
 	kind  kind
 	owner *managed
+	// current are the managed secrets of which it is, or may be, current.
+	current []*managed
 }
 
 // situation is all that a plan is made from.
@@ -44,6 +49,9 @@ type situation struct {
 	issued   map[string]string
 	gone     map[string]bool
 	suspects map[string]bool
+
+	// values is what is known of each value, by its hash.
+	values map[string]*value
 }
 
 // step is a change to be made.
@@ -55,81 +63,89 @@ type step struct {
 	id   string
 	kind kind
 	why  string
-	// after is the managed secret that must have a new credential before.
-	after *managed
+	// after are the managed secrets that must have a new credential before.
+	after []*managed
 	// essential tells that nothing that follows makes sense without it.
 	essential bool
 	// sacrifice are the OAuth secrets that may make room for a new one.
 	sacrifice []string
 }
 
-// isOurs tells whether an OAuth secret belongs to a managed secret: by a
-// version that records it, or by its fingerprint.
-func isOurs(m *managed, listed []databricks.OAuthSecret, id string) bool {
-	for _, s := range listed {
-		if s.ID == id {
-			k := classify(m, s, currentID(m, listed))
-			return k != kindForeign
-		}
-	}
-	return false
-}
-
-// currentID is the OAuth secret of the current version. Where nobody recorded
-// it, it is known if the principal has just one.
-func currentID(m *managed, listed []databricks.OAuthSecret) string {
-	c := m.current.credential
-	if c.OAuthSecretID == "" && c.Issued() && len(listed) == 1 {
-		return listed[0].ID
-	}
-	return c.OAuthSecretID
-}
-
-func classify(m *managed, s databricks.OAuthSecret, current string) kind {
-	if s.ID == current {
+// classify says what an OAuth secret is to a managed secret, by what is known
+// for certain.
+func (s *situation) classify(m *managed, o databricks.OAuthSecret) kind {
+	if o.ID == s.idOf(m.current.credential) {
 		return kindCurrent
 	}
 	for _, p := range m.current.credential.Predecessors {
-		if p.OAuthSecretID == s.ID {
+		if p.OAuthSecretID == o.ID {
 			return kindPredecessor
 		}
 	}
-	if v, ok := m.recorded(s.ID); ok {
+	for _, v := range m.known() {
+		if o.ID != v.credential.OAuthSecretID && o.ID != s.idOf(v.credential) {
+			continue
+		}
 		if v.id == m.secret.Holder(managedsecret.Pending) && v.id != m.current.id {
 			return kindPending
 		}
 		return kindPredecessor
 	}
-	if fingerprint.Matches(m.secret.ARN, s.Lifetime()) {
+	if fingerprint.Matches(m.secret.ARN, o.Lifetime()) {
 		return kindOrphan
 	}
 	return kindForeign
 }
 
+// assess says what an OAuth secret is. That readers hold it matters more than
+// that somebody else has held it once, and a record more than a fingerprint.
+func (s *situation) assess(o databricks.OAuthSecret) live {
+	l := live{OAuthSecret: o, kind: kindForeign}
+	for _, m := range s.managed() {
+		if v := s.valueOf(m.current.credential); s.classify(m, o) == kindCurrent || v != nil && s.mayBe(v, o) {
+			l.current = append(l.current, m)
+		}
+	}
+	t := s.target
+	for _, look := range []struct {
+		in    []*managed
+		kinds []kind
+		as    kind
+	}{
+		{t.secrets, []kind{kindCurrent}, ""},
+		{t.others, []kind{kindCurrent}, kindOther},
+		{t.secrets, []kind{kindPending, kindPredecessor}, ""},
+		{t.others, []kind{kindPending, kindPredecessor}, kindOther},
+		{t.secrets, []kind{kindOrphan}, ""},
+		{t.others, []kind{kindOrphan}, kindOther},
+	} {
+		for _, m := range look.in {
+			if k := s.classify(m, o); slices.Contains(look.kinds, k) {
+				if look.as != "" {
+					k = look.as
+				}
+				l.kind, l.owner = k, m
+				return l
+			}
+		}
+	}
+	for _, v := range s.unclear() {
+		// One of the request's own, if it may be of several.
+		if s.mayBe(v, o) && (l.owner == nil || slices.Contains(t.secrets, v.owner)) {
+			l.kind, l.owner = kindPerhaps, v.owner
+		}
+	}
+	return l
+}
+
 // sort says what each live OAuth secret is, the named one first, then the
 // current ones, then from the youngest to the oldest.
 func (s *situation) sort() []live {
-	var valid []databricks.OAuthSecret
+	var all []live
 	for _, o := range s.listed {
 		if !o.Expired(s.now) && !s.gone[o.ID] {
-			valid = append(valid, o)
+			all = append(all, s.assess(o))
 		}
-	}
-	all := make([]live, 0, len(valid))
-	for _, o := range valid {
-		l := live{o, kindForeign, nil}
-		for _, m := range s.target.others {
-			if classify(m, o, currentID(m, valid)) != kindForeign {
-				l.kind, l.owner = kindOther, m
-			}
-		}
-		for _, m := range s.target.secrets {
-			if k := classify(m, o, currentID(m, valid)); k != kindForeign {
-				l.kind, l.owner = k, m
-				break
-			}
-		}
-		all = append(all, l)
 	}
 	slices.SortStableFunc(all, func(a, b live) int {
 		if d := s.rank(a) - s.rank(b); d != 0 {
@@ -148,8 +164,10 @@ func (s *situation) rank(l live) int {
 		return 1
 	case l.kind.ours():
 		return 2
-	default:
+	case l.kind == kindPerhaps:
 		return 3
+	default:
+		return 4
 	}
 }
 
@@ -157,15 +175,24 @@ func (s *situation) names(id string) bool {
 	return s.target.leak != nil && s.target.leak.id != "" && s.target.leak.id == id
 }
 
-// currentLeaked tells whether the request names what is current.
-func (s *situation) currentLeaked(m *managed) bool {
+// currentLeaked tells whether the request names what is current, or what may
+// be.
+func (s *situation) currentLeaked(m *managed, all []live) bool {
 	l := s.target.leak
-	return l != nil && l.arn == m.secret.ARN && l.versionID == m.current.id || s.names(m.current.credential.OAuthSecretID)
+	if l == nil {
+		return false
+	}
+	c := m.current.credential
+	if s.names(s.idOf(c)) || c.Issued() && !l.value.IsZero() && c.ClientSecret.Equal(l.value) {
+		return true
+	}
+	return slices.ContainsFunc(all, func(l live) bool { return s.condemned(l) && slices.Contains(l.current, m) })
 }
 
 // plan says what is to be done, in this order. It is a pure function: a run
 // that died is, to the next one, just another situation.
 func (s *situation) plan() ([]step, error) {
+	s.learn()
 	all := s.sort()
 	if err := s.refuse(all); err != nil {
 		return nil, err
@@ -196,14 +223,47 @@ func (s *situation) refuse(all []live) error {
 		return refusal("%s is switched off, and none of its managed secrets is locked out: somebody else did that; switch it on in Databricks if it may work; if it was locked out a moment ago, try again in a minute", s.target)
 	}
 	for _, l := range all {
-		if s.names(l.ID) && l.kind == kindForeign && !s.req.IncludeForeign && s.req.Mode != Lockout {
+		if !s.names(l.ID) || s.req.IncludeForeign || s.req.Mode == Lockout {
+			continue
+		}
+		switch l.kind {
+		case kindForeign:
 			return refusal("oauth_secret_id: %s of %s is somebody else's: set include_foreign to delete it all the same", l.ID, s.target)
+		case kindPerhaps:
+			return refusal("oauth_secret_id: %s of %s may be what somebody stored by hand in %s, or somebody else's: set include_foreign to delete it all the same", l.ID, s.target, l.owner.secret.Name)
+		default:
 		}
 	}
-	if l := s.target.leak; l != nil && l.id == "" && s.req.Mode != Lockout && !slices.ContainsFunc(s.target.secrets, s.currentLeaked) {
-		return refusal("sha256: the value was stored by hand, in version %s, and which OAuth secret of %s it is was not recorded: use lockout, or name the service_principal, with include_foreign", l.versionID, s.target)
+	if l := s.target.leak; l != nil && s.req.Mode != Lockout && !s.req.IncludeForeign && s.values[l.value.SHA256()].unclear() &&
+		!slices.ContainsFunc(s.target.secrets, func(m *managed) bool { return s.currentLeaked(m, all) }) {
+		return refusal("sha256: the value was stored by hand, in version %s, and which OAuth secret of %s it is was not recorded: use lockout, or set include_foreign, which deletes each that it may be", l.versionID, s.target)
+	}
+	if s.req.Mode == Release && !s.req.IncludeForeign {
+		for _, l := range all {
+			if v := s.outlived(l); v != nil {
+				return refusal("%s was revoked, and version %s of it holds a value that somebody stored by hand: it would be alive again if it is OAuth secret %s, which was not recorded; delete that in Databricks, or set include_foreign to have each deleted that it may be", v.owner.secret.Name, v.where, l.ID)
+			}
+		}
 	}
 	return nil
+}
+
+// outlived is the value without a record of its OAuth secret that a revocation
+// was to end and that an OAuth secret may be, nil if there is none.
+func (s *situation) outlived(l live) *value {
+	for _, v := range s.unclear() {
+		if l.kind == kindPerhaps && s.mayBe(v, l.OAuthSecret) && s.revoked(v) {
+			return v
+		}
+	}
+	return nil
+}
+
+// revoked tells whether the hold of a value's managed secret was meant for it:
+// a person may have stored it to mend things.
+func (s *situation) revoked(v *value) bool {
+	h := v.owner.secret.Hold
+	return h != nil && (h.Since.IsZero() || !v.since.After(h.Since))
 }
 
 func (s *situation) lockedOut() bool {
@@ -217,71 +277,100 @@ func (s *situation) lockedOut() bool {
 func (s *situation) planReplace(all []live) []step {
 	var steps []step
 	issuing := map[*managed]bool{}
+	// Of one credential that is named and is gone, nothing else is suspect.
+	moot := s.target.leak != nil && s.suspects == nil && !slices.ContainsFunc(all, s.condemned)
 	for _, m := range s.target.secrets {
 		if m.secret.Hold != nil {
 			steps = append(steps, step{action: Unhold, m: m, why: "a replacement ends the revocation"})
 		}
-		if why := s.needsNew(m, all); why != "" {
+		if why := s.needsNew(m, all, moot); why != "" {
 			issuing[m] = true
 			steps = append(steps, step{action: Issue, m: m, why: why, sacrifice: s.sacrifices(m, all)})
 		}
 	}
-	// Of one credential that is named and is gone, nothing else is suspect.
-	if s.target.leak != nil && len(steps) == 0 && !slices.ContainsFunc(all, func(l live) bool { return s.names(l.ID) }) && s.suspects == nil {
+	if moot && len(steps) == 0 {
 		return nil
 	}
 	for _, l := range all {
+		p := step{action: Delete, id: l.ID, kind: l.kind, why: "grace is waived"}
+		// Whatever readers may hold goes once they can read another.
+		kept := false
+		for _, m := range l.current {
+			p.after, kept = append(p.after, m), kept || !issuing[m]
+		}
 		switch {
-		case l.kind == kindForeign && s.req.IncludeForeign, l.kind == kindForeign && s.names(l.ID):
-			steps = append(steps, step{action: Delete, id: l.ID, kind: l.kind, why: "include_foreign"})
+		case kept || l.owner != nil && l.ID == s.issued[l.owner.secret.ARN]:
+			continue
+		case l.kind == kindForeign || l.kind == kindPerhaps:
+			if !s.takes(l) {
+				continue
+			}
+			p.why = "include_foreign"
+			if !s.names(l.ID) {
+				// What nobody knows may be what somebody relies on.
+				p.after = slices.DeleteFunc(slices.Clone(s.target.secrets), func(m *managed) bool { return !issuing[m] })
+			}
 		case !l.kind.ours():
-		case l.ID == s.issued[l.owner.secret.ARN]:
-		case l.kind == kindCurrent && !issuing[l.owner]:
+			continue
 		case l.kind == kindCurrent:
-			steps = append(steps, step{action: Delete, id: l.ID, kind: l.kind, after: l.owner, why: "it is replaced, and grace is waived"})
+			p.why = "it is replaced, and grace is waived"
 		case s.mayBeInHand(l):
 			// The rotation that made a pending one is given up before the new
 			// one is stored. Who holds one that no version records cannot be
 			// told; nobody has ever read it.
-			if issuing[l.owner] && l.kind != kindOrphan {
-				steps = append(steps, step{action: Delete, id: l.ID, kind: l.kind, after: l.owner, why: "grace is waived"})
+			if !issuing[l.owner] || l.kind == kindOrphan {
+				continue
+			}
+			if len(p.after) == 0 {
+				p.after = []*managed{l.owner}
 			}
 		default:
-			steps = append(steps, step{action: Delete, id: l.ID, kind: l.kind, why: "grace is waived"})
 		}
+		steps = append(steps, p)
 	}
 	return steps
 }
 
+// takes tells whether an OAuth secret that is not known to be ours goes too.
+func (s *situation) takes(l live) bool {
+	return (l.kind == kindForeign || l.kind == kindPerhaps) && (s.req.IncludeForeign || s.names(l.ID))
+}
+
 // needsNew says why a managed secret needs a new credential, empty if it does
 // not.
-func (s *situation) needsNew(m *managed, all []live) string {
+func (s *situation) needsNew(m *managed, all []live, moot bool) string {
 	if s.issued[m.secret.ARN] != "" {
 		return ""
 	}
 	c := m.current.credential
-	id := c.OAuthSecretID
+	id := s.idOf(c)
 	isLive := slices.ContainsFunc(all, func(l live) bool { return l.ID == id && l.kind == kindCurrent })
+	mayGo := func(l live) bool {
+		return slices.Contains(l.current, m) && l.kind != kindCurrent && (s.takes(l) || l.kind.ours() && !s.mayBeInHand(l))
+	}
 	switch {
 	case !c.Issued():
 		return "it has none yet"
-	case s.currentLeaked(m):
-		return "the current one is the one named"
+	case s.currentLeaked(m, all):
+		return "the current one is, or may be, the one named"
 	case s.target.leak == nil && (s.suspects == nil || s.suspects[id] || id == ""):
 		return "all that it had is suspect"
-	case id != "" && !isLive:
+	case id != "" && !isLive, id == "" && !s.valueOf(c).unclear():
 		return "the current one is dead"
+	case !moot && slices.ContainsFunc(all, mayGo):
+		return "the current one may be among what is deleted"
 	default:
 		return ""
 	}
 }
 
 // sacrifices are the OAuth secrets that may go before the new one is there, if
-// the principal has no room: all but the current, the named one first.
+// the principal has no room: all but what is or may be current, the named one
+// first.
 func (s *situation) sacrifices(m *managed, all []live) []string {
 	var ids []string
 	for _, l := range all {
-		if l.kind != kindCurrent && (l.kind.ours() && l.owner == m || l.kind == kindForeign && s.req.IncludeForeign) {
+		if len(l.current) == 0 && (l.kind.ours() && l.owner == m || s.req.IncludeForeign && s.takes(l)) {
 			ids = append(ids, l.ID)
 		}
 	}
@@ -311,7 +400,7 @@ func (s *situation) planRevoke(all []live) []step {
 	if s.req.Mode == Lockout && (!s.target.known || s.target.active) {
 		steps = append(steps, step{action: SwitchOff, why: "it ends access tokens too"})
 	}
-	whole := s.wholeSecrets()
+	whole := s.wholeSecrets(all)
 	for _, m := range whole {
 		want := managedsecret.Revoked
 		if s.req.Mode == Lockout {
@@ -322,10 +411,16 @@ func (s *situation) planRevoke(all []live) []step {
 		}
 	}
 	for _, l := range all {
+		// What readers may hold goes only where no sweep heals them.
+		if slices.ContainsFunc(l.current, func(m *managed) bool { return !slices.Contains(whole, m) }) {
+			continue
+		}
 		switch {
 		case s.names(l.ID):
 			steps = append(steps, step{action: Delete, id: l.ID, kind: l.kind, why: "it is the one named"})
-		case l.kind == kindForeign && s.req.IncludeForeign && (s.target.leak == nil || s.req.Mode == Lockout):
+		case s.mayBeLeak(l) && s.req.IncludeForeign:
+			steps = append(steps, step{action: Delete, id: l.ID, kind: l.kind, why: "it may be the one named"})
+		case s.takes(l) && (s.target.leak == nil || s.req.Mode == Lockout):
 			steps = append(steps, step{action: Delete, id: l.ID, kind: l.kind, why: "include_foreign"})
 		case l.kind.ours() && slices.Contains(whole, l.owner):
 			steps = append(steps, step{action: Delete, id: l.ID, kind: l.kind, why: "nothing of ours stays"})
@@ -334,7 +429,7 @@ func (s *situation) planRevoke(all []live) []step {
 	for _, m := range whole {
 		// A list may lag, and what readers hold is known without it. Held, it
 		// has been deleted before.
-		id := m.current.credential.OAuthSecretID
+		id := s.idOf(m.current.credential)
 		if id != "" && m.secret.Hold == nil && !s.gone[id] && !slices.ContainsFunc(all, func(l live) bool { return l.ID == id }) {
 			steps = append(steps, step{action: Delete, id: id, kind: kindCurrent, why: "the current version names it, though it is not listed"})
 		}
@@ -343,13 +438,13 @@ func (s *situation) planRevoke(all []live) []step {
 }
 
 // wholeSecrets are the managed secrets of which nothing may stay.
-func (s *situation) wholeSecrets() []*managed {
+func (s *situation) wholeSecrets(all []live) []*managed {
 	if s.target.leak == nil || s.req.Mode == Lockout {
 		return s.target.secrets
 	}
 	var whole []*managed
 	for _, m := range s.target.secrets {
-		if s.currentLeaked(m) || m.secret.Hold != nil && m.secret.Hold.Kind == managedsecret.Revoked {
+		if s.currentLeaked(m, all) || m.secret.Hold != nil && m.secret.Hold.Kind == managedsecret.Revoked {
 			whole = append(whole, m)
 		}
 	}
@@ -364,6 +459,9 @@ func (s *situation) planRelease(all []live) []step {
 	for _, l := range all {
 		if l.kind.ours() && l.owner.secret.Hold != nil && s.issued[l.owner.secret.ARN] == "" {
 			steps = append(steps, step{action: Delete, id: l.ID, kind: l.kind, essential: true, why: "the revocation has left it"})
+		}
+		if s.outlived(l) != nil && s.req.IncludeForeign {
+			steps = append(steps, step{action: Delete, id: l.ID, kind: l.kind, essential: true, why: "it may be what was revoked"})
 		}
 	}
 	if s.target.known && !s.target.active && locked {
@@ -385,12 +483,15 @@ func (s *situation) planRelease(all []live) []step {
 
 // dead says why a current credential cannot work, empty if it may.
 func (s *situation) dead(m *managed, all []live) string {
-	id := m.current.credential.OAuthSecretID
+	c := m.current.credential
+	id := s.idOf(c)
 	switch {
 	case s.issued[m.secret.ARN] != "":
 		return ""
-	case !m.current.credential.Issued():
+	case !c.Issued():
 		return "it was never issued"
+	case id == "" && !s.valueOf(c).unclear():
+		return "it is refused"
 	case id != "" && !slices.ContainsFunc(all, func(l live) bool { return l.ID == id }):
 		return "it is not listed"
 	default:

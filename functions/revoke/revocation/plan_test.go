@@ -51,7 +51,65 @@ func etl(change ...func(*situation, *managed)) *situation {
 	for _, f := range change {
 		f(s, m)
 	}
+	// What an invocation finds out at its first look.
+	s.learn()
+	for _, v := range s.values {
+		v.accepted, v.refused = slices.Contains(accepted, v.credential.ClientSecret.Reveal()), slices.Contains(refused, v.credential.ClientSecret.Reveal())
+	}
+	s.infer()
+	s.takeIn()
 	return s
+}
+
+// What a trial of these values says; of others it says nothing.
+var accepted, refused = []string{"dose-current", "dose-hand"}, []string{"dose-dead"}
+
+// stored has a person put a value into the secret, without its OAuth secret's
+// id. It has been there for a while.
+func stored(value string, age time.Duration) func(*situation, *managed) {
+	return func(s *situation, m *managed) {
+		m.current = version{"v9", planNow.Add(-age), credential.Credential{ClientID: "c", ClientSecret: secret.New(value)}}
+		m.secret.Labels = map[string][]string{"v9": {managedsecret.Current}}
+	}
+}
+
+// only says what is listed.
+func only(listed ...databricks.OAuthSecret) func(*situation, *managed) {
+	return func(s *situation, _ *managed) { s.listed = listed }
+}
+
+// earlier is a version that was current before.
+func earlier(id, value, oauthSecretID string, age time.Duration) func(*situation, *managed) {
+	return func(_ *situation, m *managed) {
+		m.versions = append(m.versions, version{id, planNow.Add(-age), credential.Credential{ClientID: "c", ClientSecret: secret.New(value), OAuthSecretID: oauthSecretID}})
+	}
+}
+
+// neighbor is a second managed secret of the principal, that is not meant.
+func neighbor(value, oauthSecretID string) func(*situation, *managed) {
+	return func(s *situation, _ *managed) {
+		s.target.others = append(s.target.others, &managed{
+			secret: managedsecret.Secret{ARN: planARN + "2", Name: "other"}, current: version{"w1", planNow.Add(-5 * day), credential.Credential{
+				ClientID: "c", ClientSecret: secret.New(value), OAuthSecretID: oauthSecretID,
+			}},
+		})
+	}
+}
+
+// namedValue is a request by hash.
+func namedValue(value, version string) func(*situation, *managed) {
+	return func(s *situation, m *managed) {
+		s.target.leak = &leak{arn: m.secret.ARN, versionID: version, value: secret.New(value)}
+	}
+}
+
+// namedID is a request by id.
+func namedID(id string) func(*situation, *managed) {
+	return func(s *situation, _ *managed) { s.req.OAuthSecretID, s.target.leak = id, &leak{id: id} }
+}
+
+func heldSince(kind managedsecret.HoldKind, age time.Duration) func(*situation, *managed) {
+	return func(_ *situation, m *managed) { m.secret.Hold = &managedsecret.Hold{Kind: kind, Since: planNow.Add(-age)} }
 }
 
 func lists(more ...databricks.OAuthSecret) func(*situation, *managed) {
@@ -91,7 +149,7 @@ func begun(gone ...string) func(*situation, *managed) {
 			s.gone[id] = true
 		}
 		s.listed = append(s.listed, oursAged("new", 0))
-		m.current = version{"v4", planNow, credential.Credential{ClientSecret: secret.New("dose-new"), OAuthSecretID: "new", IssuedAt: planNow}}
+		m.current = version{"v4", planNow, credential.Credential{ClientID: "c", ClientSecret: secret.New("dose-new"), OAuthSecretID: "new", IssuedAt: planNow}}
 	}
 }
 
@@ -99,7 +157,7 @@ func begun(gone ...string) func(*situation, *managed) {
 func other(id string) func(*situation, *managed) {
 	return func(s *situation, _ *managed) {
 		m := &managed{secret: managedsecret.Secret{ARN: planARN + "2", Name: "other"}, current: version{id: "w1", credential: credential.Credential{
-			ClientSecret: secret.New("dose-other"), OAuthSecretID: id,
+			ClientID: "c", ClientSecret: secret.New("dose-other"), OAuthSecretID: id,
 		}}}
 		s.target.others = append(s.target.others, m)
 		s.listed = append(s.listed, theirsAged(id, day))
@@ -117,7 +175,7 @@ func TestPlanTable(t *testing.T) {
 		{"replace", Replace, etl(), []string{"replace", "delete cur", "delete pred"}},
 		{"replace, the younger first", Replace, etl(lists(oursAged("old", 60*day))), []string{"replace", "delete cur", "delete pred", "delete old"}},
 		{"replace leaves what is somebody else's", Replace, etl(lists(theirsAged("f", day))), []string{"replace", "delete cur", "delete pred"}},
-		{"replace, with what is somebody else's", Replace, etl(lists(theirsAged("f", day)), withForeign), []string{"replace", "delete cur", "delete pred", "delete f"}},
+		{"replace, with what is somebody else's", Replace, etl(lists(theirsAged("f", day)), withForeign), []string{"replace", "delete cur", "delete pred", "delete f after etl"}},
 		{"replace never takes another managed secret's", Replace, etl(other("o"), withForeign), []string{"replace", "delete cur", "delete pred"}},
 		{"replace, with an orphan", Replace, etl(lists(oursAged("orphan", hour))), []string{"replace", "delete cur", "delete orphan", "delete pred"}},
 		{"replace, and a run has one in hand", Replace, etl(lists(oursAged("young", time.Minute))), []string{"replace", "delete cur", "delete pred"}},
@@ -133,9 +191,6 @@ func TestPlanTable(t *testing.T) {
 		{"replace the one named, which is not", Replace, etl(named("pred", "v1")), []string{"delete pred"}},
 		{"replace the one named, and the others with it", Replace, etl(named("pred", "v1"), lists(oursAged("old", 60*day))), []string{"delete pred", "delete old"}},
 		{"replace the one named, which is gone", Replace, etl(named("pred", "v1"), without("pred"), lists(oursAged("old", 60*day))), nil},
-		{"replace a current one that nobody recorded", Replace, etl(without("pred"), func(s *situation, m *managed) {
-			m.current.credential.OAuthSecretID, s.listed = "", []databricks.OAuthSecret{theirsAged("hand", day)}
-		}), []string{"replace", "delete hand"}},
 		{"replace, once more after it", Replace, etl(begun("cur", "pred")), nil},
 		{"replace, and one was overlooked", Replace, etl(begun("cur")), []string{"delete pred"}},
 		{"replace, and another run was busy", Replace, etl(begun("cur", "pred"), lists(oursAged("young", time.Second))), nil},
@@ -164,6 +219,48 @@ func TestPlanTable(t *testing.T) {
 		{"release lets nothing come back", Release, etl(switchedOff, onHold(managedsecret.LockedOut)), []string{"delete cur", "delete pred", "switch on", "release etl", "replace"}},
 		{"release of a revocation", Release, etl(without("cur"), without("pred"), onHold(managedsecret.Revoked)), []string{"release etl", "replace"}},
 		{"release of nothing", Release, etl(), nil},
+		// A value that a person stored, without its OAuth secret's id.
+		{"by hand, the only one there", Replace, etl(stored("dose-hand", day), only(theirsAged("h", 2*day))), []string{"replace", "delete h"}},
+		{"by hand, stored just now: the list may lag", Replace, etl(stored("dose-hand", time.Minute), only(theirsAged("h", 2*day))), []string{"replace"}},
+		{"by hand, one of two", Replace, etl(stored("dose-hand", day), only(theirsAged("h", 2*day), theirsAged("f", 3*day))), []string{"replace"}},
+		{"by hand, one of two, the other younger than the version", Replace, etl(stored("dose-hand", day), only(theirsAged("h", 2*day), theirsAged("f", hour))), []string{"replace", "delete h"}},
+		{"by hand, one of two, and both may go", Replace, etl(stored("dose-hand", day), only(theirsAged("h", 2*day), theirsAged("f", 3*day)), withForeign), []string{"replace", "delete h after etl", "delete f after etl"}},
+		{"by hand, not proven to work", Replace, etl(stored("dose-untried", day), only(theirsAged("h", 2*day))), []string{"replace"}},
+		{"by hand, dead: the one there is somebody else's", Replace, etl(stored("dose-dead", day), only(theirsAged("f", 2*day))), []string{"replace"}},
+		{"by hand, one of ours by its lifetime", Replace, etl(stored("dose-hand", day), only(theirsAged("f", 3*day), oursAged("o", 2*day))), []string{"replace", "delete o after etl"}},
+		{"by hand, and an earlier version has its id", Replace, etl(stored("dose-current", day), lists(theirsAged("f", 6*day))), []string{"replace", "delete cur", "delete pred"}},
+		{"by hand, with the id of the one before left there", Replace, etl(stored("dose-hand", day), lists(theirsAged("h", 2*day), theirsAged("f", 2*day)), func(_ *situation, m *managed) {
+			m.current.credential.OAuthSecretID = "cur"
+		}), []string{"replace", "delete cur", "delete pred after etl"}},
+		{"by hand, and one of two named: it may be current", Replace, etl(stored("dose-hand", day), only(theirsAged("h", 2*day), theirsAged("f", 3*day)), namedID("f"), withForeign), []string{"replace", "delete f after etl", "delete h after etl"}},
+		{"by hand, and one named that cannot be current", Replace, etl(stored("dose-hand", day), only(theirsAged("h", 2*day), theirsAged("f", 3*day), theirsAged("x", hour)), namedID("x"), func(s *situation, _ *managed) { s.req.IncludeForeign = true }), []string{"replace", "delete x", "delete h after etl", "delete f after etl"}},
+		{"by hand, an earlier version", Replace, etl(earlier("v1", "dose-hand", "", 60*day), lists(theirsAged("h", 70*day))), []string{"replace", "delete cur", "delete pred", "delete h"}},
+		{"by hand, an earlier version, one of two", Replace, etl(earlier("v1", "dose-hand", "", 60*day), lists(theirsAged("h", 70*day), theirsAged("f", 70*day))), []string{"replace", "delete cur", "delete pred"}},
+		{"by hand, full: nothing that may be current makes room", Replace, etl(stored("dose-hand", day), only(theirsAged("a", 2*day), theirsAged("b", 2*day), theirsAged("c", 2*day), theirsAged("d", 2*day), theirsAged("e", 2*day)), withForeign),
+			[]string{"replace", "delete a after etl", "delete b after etl", "delete c after etl", "delete d after etl", "delete e after etl"}},
+		{"by hand, revoked", Revoke, etl(stored("dose-hand", day), only(theirsAged("h", 2*day))), []string{"hold etl", "delete h"}},
+		{"by hand, revoked, one of two", Revoke, etl(stored("dose-hand", day), only(theirsAged("h", 2*day), theirsAged("f", 3*day))), []string{"hold etl"}},
+		{"by hand, revoked, and both may go", Revoke, etl(stored("dose-hand", day), only(theirsAged("h", 2*day), theirsAged("f", 3*day)), withForeign), []string{"hold etl", "delete h", "delete f"}},
+		{"by hand, revoked, and one of two named: it may be current", Revoke, etl(stored("dose-hand", day), only(theirsAged("h", 2*day), theirsAged("f", 3*day)), namedID("f"), withForeign), []string{"hold etl", "delete f"}},
+		{"by hand, revoked by hash", Revoke, etl(stored("dose-hand", day), only(theirsAged("h", 2*day), theirsAged("f", 3*day)), namedValue("dose-hand", "v9")), []string{"hold etl"}},
+		{"by hand, revoked by hash, each that it may be", Revoke, etl(stored("dose-hand", day), only(theirsAged("h", 2*day), theirsAged("f", hour), theirsAged("g", 3*day)), namedValue("dose-hand", "v9"), withForeign), []string{"hold etl", "delete h", "delete g"}},
+		{"by hand, an earlier version revoked by hash, each that it may be", Revoke, etl(earlier("v1", "dose-hand", "", 60*day), lists(theirsAged("h", 70*day), theirsAged("g", 70*day), theirsAged("f", day)), namedValue("dose-hand", "v1"), withForeign), []string{"delete h", "delete g"}},
+		{"by hand, locked out", Lockout, etl(stored("dose-hand", day), only(theirsAged("h", 2*day), theirsAged("f", 3*day))), []string{"switch off", "hold etl"}},
+		{"by hand, released, each that it may be", Release, etl(stored("dose-untried", day), only(theirsAged("h", 2*day), theirsAged("f", hour)), heldSince(managedsecret.LockedOut, hour), switchedOff, withForeign), []string{"delete h", "switch on", "release etl", "replace"}},
+		{"by hand, released, and dead", Release, etl(stored("dose-dead", day), only(theirsAged("f", 2*day)), heldSince(managedsecret.Revoked, hour)), []string{"release etl", "replace"}},
+		{"by hand, stored to mend things, released", Release, etl(stored("dose-hand", time.Minute), only(theirsAged("h", 2*hour), theirsAged("f", 2*hour)), heldSince(managedsecret.Revoked, hour)), []string{"release etl", "replace"}},
+		{"by hand, refused, and not held any more", Release, etl(stored("dose-dead", day), only()), []string{"release etl", "replace"}},
+
+		// Two managed secrets of one principal.
+		{"the other's value has no id: nothing that it may be goes", Replace, etl(neighbor("dose-other", ""), earlier("v1", "dose-pred", "pred", 35*day), lists(theirsAged("f", 6*day), theirsAged("young", day)), withForeign), []string{"replace", "delete cur", "delete pred", "delete young after etl"}},
+		{"the other holds the same: it is replaced too", Replace, etl(neighbor("dose-current", "")), []string{"replace", "replace", "delete cur", "delete pred"}},
+		{"the other holds an earlier one: it is replaced too", Replace, etl(neighbor("dose-pred", "pred")), []string{"replace", "replace", "delete cur", "delete pred"}},
+		{"the other holds the same: it is held too", Revoke, etl(neighbor("dose-current", "cur")), []string{"hold etl", "hold other", "delete cur", "delete pred"}},
+		{"the other holds an earlier one, and another is named", Replace, etl(neighbor("dose-pred", "pred"), lists(oursAged("old", 60*day)), namedID("old")), []string{"delete old"}},
+		{"the other may hold the one named", Replace, etl(neighbor("dose-other", ""), only(theirsAged("f", 6*day), theirsAged("g", 6*day)), without("cur"), namedID("f"), withForeign, func(s *situation, m *managed) {
+			s.target.secrets, s.target.others = nil, append(s.target.others, m)
+		}), []string{"replace", "delete f after other", "delete g after other"}},
+
 		{"release continues", Release, etl(without("cur"), without("pred")), []string{"release etl", "replace"}},
 	}
 	for _, test := range tests {
@@ -179,6 +276,11 @@ func TestPlanTable(t *testing.T) {
 				switch {
 				case p.id != "":
 					text += " " + p.id
+					if p.kind != kindCurrent && p.kind != kindPredecessor && p.kind != kindPending {
+						for _, m := range p.after {
+							text += " after " + m.secret.Name
+						}
+					}
 				case p.action == Hold || p.action == Unhold:
 					text += " " + p.m.secret.Name
 				}
@@ -200,7 +302,9 @@ func TestPlanRefuses(t *testing.T) {
 		"replace what is locked out":            {Replace, etl(onHold(managedsecret.LockedOut)), "etl is locked out: release it first"},
 		"release what somebody else turned off": {Release, etl(switchedOff), "somebody else did that"},
 		"delete a colleague's":                  {Revoke, etl(named("f", ""), lists(theirsAged("f", day))), "is somebody else's: set include_foreign"},
-		"a value of unknown id":                 {Revoke, etl(named("", "v0")), "was not recorded: use lockout"},
+		"a value of unknown id":                 {Revoke, etl(earlier("v0", "dose-hand", "", 9*day), lists(theirsAged("f", 9*day), theirsAged("g", 9*day)), namedValue("dose-hand", "v0")), "was not recorded: use lockout"},
+		"one of two that may be current":        {Revoke, etl(stored("dose-hand", day), only(theirsAged("h", 2*day), theirsAged("f", 3*day)), namedID("f")), "may be what somebody stored by hand in etl"},
+		"release what may be alive":             {Release, etl(stored("dose-untried", day), only(theirsAged("h", 2*day)), heldSince(managedsecret.LockedOut, hour), switchedOff), "it would be alive again if it is OAuth secret h"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			test.s.req.Mode = test.mode

@@ -72,6 +72,9 @@ const (
 	// stepTimeout ends one step. What cannot be done within seconds is
 	// reported, and the request sent again.
 	stepTimeout = 10 * time.Second
+	// lockoutTrial is how long a lockout may be held up by finding out which
+	// OAuth secret a value has.
+	lockoutTrial = 2 * time.Second
 	// announceTimeout bounds the message about it.
 	announceTimeout = 4 * time.Second
 )

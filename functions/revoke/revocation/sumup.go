@@ -28,6 +28,9 @@ func (i *invocation) sumUp(s *situation) {
 			a.Why = "it is refused while the service principal is switched off"
 		case l.kind == kindOther:
 			a.Why = "the request is not about that managed secret"
+		case l.kind == kindPerhaps:
+			foreign++
+			a.Why = fmt.Sprintf("no version records it, and it may be what somebody stored by hand in %s; include_foreign deletes it too", l.owner.secret.Name)
 		case l.kind == kindForeign:
 			foreign++
 			a.Why = "somebody else made it; include_foreign deletes it too"

@@ -108,9 +108,6 @@ func (i *invocation) bySecret(ctx context.Context) (*target, error) {
 		return nil, refusal("%w", err)
 	}
 	t := targetOf(m)
-	if !i.needsFleet() {
-		return t, nil
-	}
 	all, unread, err := i.fleet(ctx)
 	if err == nil {
 		err = errors.Join(unread...)
@@ -124,11 +121,6 @@ func (i *invocation) bySecret(ctx context.Context) (*target, error) {
 	}
 	t.take(all)
 	return t, nil
-}
-
-// needsFleet tells whether other managed secrets of the principal matter.
-func (i *invocation) needsFleet() bool {
-	return i.req.IncludeForeign || i.req.Mode == Lockout || i.req.Mode == Release
 }
 
 func targetOf(m *managed) *target {
@@ -382,13 +374,8 @@ func (i *invocation) byOAuthSecret(ctx context.Context) (*target, error) {
 			continue
 		}
 		if slices.ContainsFunc(listed, func(s databricks.OAuthSecret) bool { return s.ID == id }) {
-			t.leak = &leak{id: id}
-			for _, other := range all {
-				// Of the managed secrets of this principal, it is this one's.
-				if other.current.credential.ClientID == t.clientID && isOurs(other, listed, id) {
-					t.secrets = []*managed{other}
-				}
-			}
+			// Whose it is turns out at the first look.
+			t.leak, t.secrets = &leak{id: id}, nil
 			t.take(all)
 			return t, nil
 		}

@@ -67,7 +67,7 @@ func (r *run) issue(ctx context.Context, o Observation, plan Issue, write manage
 	if err := r.checkScopes(ctx, host, principal, created, next.Scopes); err != nil {
 		return next, r.discard(ctx, o, created.ID, err)
 	}
-	if plan.Reason == Adopted && len(next.Predecessors) > 0 {
+	if o.Current.Credential.OAuthSecretID == "" && len(next.Predecessors) == 1 {
 		if next.Predecessors, err = r.adopted(ctx, host, principal, next); err != nil {
 			return next, r.discard(ctx, o, created.ID, err)
 		}

@@ -1,0 +1,256 @@
+package revocation
+
+import (
+	"context"
+	"errors"
+	"slices"
+	"time"
+
+	"databricks-credential-rotation/functions/rotate/rotation"
+	"databricks-credential-rotation/shared/credential"
+	"databricks-credential-rotation/shared/databricks"
+)
+
+// Databricks does not say which value an OAuth secret has. That is known where
+// a version records the OAuth secret's id beside the value, and not where a
+// person has stored or rewritten a value. What is known of each value is worked
+// out once, at an invocation's first look, and stays: later looks are at lists
+// that the invocation itself has shortened.
+
+// clockSkew is how far the clocks of two services may be apart.
+const clockSkew = 5 * time.Minute
+
+// value is a client secret of the principal that versions hold.
+type value struct {
+	credential credential.Credential
+	// id is its OAuth secret, empty if nobody recorded it.
+	id string
+	// since is when the first version was made that holds it.
+	since time.Time
+	// where is that version, and whose it is.
+	where string
+	owner *managed
+	// accepted and refused tell how a trial at the first look went. Neither is
+	// set if there was none, or if it proved nothing.
+	accepted, refused bool
+}
+
+// unclear tells that it may be alive under an id that nobody recorded.
+func (v *value) unclear() bool { return v != nil && v.id == "" && !v.refused }
+
+// learn notes what the versions hold that were read. What was known before
+// stays.
+func (s *situation) learn() {
+	if s.values == nil {
+		s.values = map[string]*value{}
+	}
+	type held struct {
+		m *managed
+		v version
+	}
+	var all []held
+	for _, m := range s.managed() {
+		for _, v := range m.known() {
+			if c := v.credential; c.Issued() && c.ClientID == s.target.clientID {
+				all = append(all, held{m, v})
+			}
+		}
+	}
+	slices.SortStableFunc(all, func(a, b held) int { return a.v.createdAt.Compare(b.v.createdAt) })
+	claimed := map[string]*value{}
+	for _, v := range s.values {
+		if v.id != "" {
+			claimed[v.id] = v
+		}
+	}
+	for _, h := range all {
+		c := h.v.credential
+		key := c.ClientSecret.SHA256()
+		v := s.values[key]
+		if v == nil {
+			v = &value{credential: c, since: h.v.createdAt, where: h.v.id, owner: h.m}
+			s.values[key] = v
+		}
+		// Whoever pastes a new value may leave the id of the old one beside it.
+		// Then it is the id of the value that was stored first.
+		if id := c.OAuthSecretID; id != "" && v.id == "" && claimed[id] == nil {
+			v.id, claimed[id] = id, v
+		}
+	}
+	l := s.target.leak
+	switch {
+	case l == nil:
+	case s.req.OAuthSecretID == "" && !l.value.IsZero():
+		if v := s.values[l.value.SHA256()]; v != nil {
+			l.id = v.id
+		}
+	case claimed[l.id] != nil:
+		l.value, l.scopes = claimed[l.id].credential.ClientSecret, claimed[l.id].credential.Scopes
+	}
+}
+
+// managed are all managed secrets of the principal that are known.
+func (s *situation) managed() []*managed { return slices.Concat(s.target.secrets, s.target.others) }
+
+// known are the versions that were read, the current one first.
+func (m *managed) known() []version {
+	all := []version{m.current}
+	for _, v := range m.versions {
+		if v.id != m.current.id {
+			all = append(all, v)
+		}
+	}
+	return all
+}
+
+// valueOf is what is known of a version's value, nil if it has none of this
+// principal.
+func (s *situation) valueOf(c credential.Credential) *value {
+	if !c.Issued() {
+		return nil
+	}
+	return s.values[c.ClientSecret.SHA256()]
+}
+
+// idOf is the OAuth secret of a version's value, empty if that is not known.
+func (s *situation) idOf(c credential.Credential) string {
+	if v := s.valueOf(c); v != nil {
+		return v.id
+	}
+	return c.OAuthSecretID
+}
+
+// unclear are the values whose OAuth secret is not known and that may be alive,
+// the oldest first.
+func (s *situation) unclear() []*value {
+	var all []*value
+	for _, v := range s.values {
+		if v.unclear() {
+			all = append(all, v)
+		}
+	}
+	slices.SortFunc(all, func(a, b *value) int {
+		if d := a.since.Compare(b.since); d != 0 {
+			return d
+		}
+		return slices.Compare([]byte(a.where), []byte(b.where))
+	})
+	return all
+}
+
+// mayBe tells whether an OAuth secret may be that of a value: it is no other
+// value's, and was there when the value was stored.
+func (s *situation) mayBe(v *value, o databricks.OAuthSecret) bool {
+	if !v.unclear() || s.gone[o.ID] || o.Expired(s.now) {
+		return false
+	}
+	for _, id := range s.issued {
+		if id == o.ID {
+			return false
+		}
+	}
+	for _, other := range s.values {
+		if other.id == o.ID {
+			return false
+		}
+	}
+	return v.since.IsZero() || o.CreateTime.IsZero() || !o.CreateTime.After(v.since.Add(clockSkew))
+}
+
+// candidates are the ids of the listed OAuth secrets that may be a value's.
+func (s *situation) candidates(v *value) []string {
+	var ids []string
+	for _, o := range s.listed {
+		if s.mayBe(v, o) {
+			ids = append(ids, o.ID)
+		}
+	}
+	return ids
+}
+
+// infer finds the OAuth secret of a value without a record of it: the value
+// works, so its OAuth secret lives, and only one that is listed can be it. A
+// list may lag, but not by as long as the value has been stored.
+func (s *situation) infer() {
+	unclear := s.unclear()
+	found := map[*value]string{}
+	for _, v := range unclear {
+		ids := s.candidates(v)
+		if len(ids) != 1 || !v.accepted || s.now.Sub(v.since) < rotation.OrphanAge {
+			continue
+		}
+		if !slices.ContainsFunc(unclear, func(other *value) bool { return other != v && slices.Contains(s.candidates(other), ids[0]) }) {
+			found[v] = ids[0]
+		}
+	}
+	for v, id := range found {
+		v.id = id
+	}
+	s.learn()
+}
+
+// try uses the values whose OAuth secret is not known. One that is refused is
+// dead, if its principal is on; none of the OAuth secrets is it.
+func (i *invocation) try(ctx context.Context, s *situation) {
+	t := s.target
+	if !t.known || !t.active {
+		return
+	}
+	limit := stepTimeout
+	if i.req.Mode == Lockout {
+		limit = lockoutTrial // nothing is protected yet
+	}
+	ctx, cancel := context.WithTimeout(ctx, limit)
+	defer cancel()
+	for _, v := range s.unclear() {
+		err := i.Databricks.Verify(ctx, t.host, t.clientID, v.credential.ClientSecret, v.credential.Scopes)
+		v.accepted, v.refused = err == nil, errors.Is(err, databricks.ErrRefused)
+		if err != nil && !v.refused {
+			return // nor would the others be answered
+		}
+	}
+}
+
+// takeIn extends the request to the other managed secrets of the principal
+// whose current credential is, or may be, among what is to die: to delete it
+// would leave their readers with nothing, and the next sweep would heal them.
+func (s *situation) takeIn() []*managed {
+	t := s.target
+	var taken []*managed
+	for _, l := range s.sort() {
+		if !s.condemned(l) {
+			continue
+		}
+		for _, m := range slices.Concat(l.current, []*managed{l.owner}) {
+			// Whose the named one is, is the managed secret that is meant.
+			isOwner := s.names(l.ID) && l.kind != kindPerhaps && m == l.owner && len(t.secrets) == 0
+			if m == nil || !slices.Contains(t.others, m) || !isOwner && !slices.Contains(l.current, m) {
+				continue
+			}
+			t.others = slices.DeleteFunc(slices.Clone(t.others), func(o *managed) bool { return o == m })
+			t.secrets = append(t.secrets, m)
+			taken = append(taken, m)
+		}
+	}
+	return taken
+}
+
+// condemned tells whether the request is for an OAuth secret's death, whatever
+// else it may be.
+func (s *situation) condemned(l live) bool {
+	if s.target.leak != nil {
+		return s.names(l.ID) || s.mayBeLeak(l) && s.req.IncludeForeign
+	}
+	return slices.ContainsFunc(s.target.secrets, func(m *managed) bool {
+		return s.classify(m, l.OAuthSecret).ours()
+	})
+}
+
+// mayBeLeak tells whether an OAuth secret may be the value that is named.
+func (s *situation) mayBeLeak(l live) bool {
+	leak := s.target.leak
+	if leak == nil || leak.id != "" || leak.value.IsZero() {
+		return false
+	}
+	return s.mayBe(s.values[leak.value.SHA256()], l.OAuthSecret)
+}
