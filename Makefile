@@ -16,6 +16,8 @@ CFN_LINT_VERSION := 1.51.0
 MOTO_VERSION := 5.2.1
 DATABRICKS_PYTHON_VERSION := 0.156.0
 BOTO3_VERSION := 1.44.8
+OPENTOFU_VERSION := v1.10.10
+DATABRICKS_PROVIDER_VERSION := v1.123.0
 PYSPARK_VERSION := 4.0.1
 SAM_VERSION := 1.161.1
 CHECKOV_VERSION := 3.3.30
@@ -36,6 +38,9 @@ CFN_LINT := $(VENV)/cfn-lint-$(CFN_LINT_VERSION)
 MOTO := $(VENV)/moto-$(MOTO_VERSION)
 # An environment of its own, because other tools want boto3 at other versions.
 APPLICATIONS := $(BIN)/consumers/databricks-sdk-$(DATABRICKS_PYTHON_VERSION)-boto3-$(BOTO3_VERSION)
+TOFU_DIR := $(BIN)/tofu-$(OPENTOFU_VERSION)-databricks-$(DATABRICKS_PROVIDER_VERSION)
+TOFU := $(TOFU_DIR)/tofu
+TOFU_PROVIDER := $(TOFU_DIR)/terraform-provider-databricks
 PYSPARK := $(VENV)/pyspark-$(PYSPARK_VERSION)
 SAM := $(VENV)/aws-sam-cli-$(SAM_VERSION)
 GITLEAKS := $(BIN)/gitleaks-$(GITLEAKS_VERSION)
@@ -286,15 +291,23 @@ browser: ## Open the audit's report in headless Chromium
 		go test -count=1 -tags=browser -run '^TestBrowser' ./functions/audit/auditing/page -pictures "$(PICTURES)"; \
 	fi
 
-# Takes half a minute: the grace period is some seconds, and it is waited for.
+# Takes three quarters of a minute: the grace period is some seconds, and it is
+# waited for. OpenTofu and the provider are compiled once, which takes minutes.
 .PHONY: consumers
-consumers: ## Run applications in Go and Python through rotations
-	@if ! $(MAKE) -s $(APPLICATIONS) 2>/dev/null; then \
-		go run ./infra/applications; \
-		$(call skip,consumers in Python,make $(APPLICATIONS) fails); \
+consumers: ## Run applications in Go and Python, and OpenTofu, through rotations
+	@args=(); skipped=(); \
+	if $(MAKE) -s $(APPLICATIONS) 2>/dev/null; then \
+		args+=(-python $(BIN)/consumers/bin/python); \
 	else \
-		go run ./infra/applications -python $(BIN)/consumers/bin/python; \
-	fi
+		skipped+=("consumers in Python: make $(APPLICATIONS) fails"); \
+	fi; \
+	if $(MAKE) -s $(TOFU) $(TOFU_PROVIDER) 2>/dev/null; then \
+		args+=(-tofu $(TOFU) -provider $(TOFU_DIR)); \
+	else \
+		skipped+=("consumers with OpenTofu: make $(TOFU) $(TOFU_PROVIDER) fails"); \
+	fi; \
+	go run ./infra/applications "$${args[@]}"; \
+	for line in "$${skipped[@]}"; do $(call skip,$${line%%:*},$${line#*: }); done
 
 .PHONY: clean
 clean: ## Remove what was built; the tools in .bin stay
@@ -360,6 +373,22 @@ $(APPLICATIONS):
 	@$(PYTHON) -m pip --python $(BIN)/consumers/bin/python install --quiet --disable-pip-version-check --no-input \
 		databricks-sdk==$(DATABRICKS_PYTHON_VERSION) boto3==$(BOTO3_VERSION)
 	@touch $@
+
+# Built where they were unpacked: OpenTofu replaces a module, and go install takes
+# no such program; the provider's module cannot be asked for by go install where
+# the proxy lists no versions of it.
+define install_module
+	@echo "installing $(1) $(2): this compiles for minutes, once"
+	@mkdir -p $(TOFU_DIR)
+	@cd $(BIN) && dir=$$(GOFLAGS= go mod download -json $(1)@$(2) | sed -n 's/^\t"Dir": "\(.*\)",*$$/\1/p') && cd "$$dir" && \
+		GOWORK=off GOFLAGS= go build '-ldflags=-s -w' -o $@ $(3)
+endef
+
+$(TOFU):
+	$(call install_module,github.com/opentofu/opentofu,$(OPENTOFU_VERSION),./cmd/tofu)
+
+$(TOFU_PROVIDER):
+	$(call install_module,github.com/databricks/terraform-provider-databricks,$(DATABRICKS_PROVIDER_VERSION),.)
 
 $(PYSPARK): | $(VENV)/bin/python
 	@echo "installing PySpark $(PYSPARK_VERSION), about 450 MB"

@@ -1,12 +1,15 @@
 // Command applications runs applications against the sandbox while their
 // credential is rotated five times, each time with a grace period of some
-// seconds, and then replaced as if it had leaked. It fails if a call of theirs fails, and if a process that reads its
-// secret once does not fail, after grace and not before.
+// seconds, and then replaced as if it had leaked. It fails if a call of theirs
+// fails, and if a process that reads its secret once does not fail, after grace
+// and not before.
 //
 //	go run ./infra/applications
 //	go run ./infra/applications -python .bin/consumers/bin/python
+//	go run ./infra/applications -tofu .bin/tofu/tofu -provider .bin/tofu
 //
-// The second line runs the application in Python as well.
+// The second line runs the application in Python as well, the third OpenTofu
+// with the Databricks provider.
 package main
 
 import (
@@ -46,14 +49,19 @@ const (
 
 func main() {
 	python := flag.String("python", "", "a Python that has boto3 and databricks-sdk")
+	tofu := flag.String("tofu", "", "the program tofu")
+	provider := flag.String("provider", "", "the directory of the program terraform-provider-databricks")
 	flag.Parse()
 	ctx, cancel := context.WithTimeout(context.Background(), 5*time.Minute)
 	defer cancel()
-	if err := run(ctx, *python); err != nil {
+	if err := run(ctx, tools{python: *python, tofu: *tofu, provider: *provider}); err != nil {
 		fmt.Fprintln(os.Stderr, err)
 		os.Exit(1) //nolint:gocritic // the process ends
 	}
 }
+
+// tools are programs that need not be there.
+type tools struct{ python, tofu, provider string }
 
 // application is a process that calls Databricks all the time.
 type application struct {
@@ -61,6 +69,10 @@ type application struct {
 	command []string
 	// once tells that it reads the secret at its start only.
 	once bool
+	// briefly tells that it cannot look again when it is refused, and so is
+	// stopped before the replacement, which has no grace. Its calls are whole
+	// runs of a tool.
+	briefly bool
 
 	process *exec.Cmd
 	out     *os.File
@@ -75,7 +87,7 @@ type result struct {
 	FirstFailure string `json:"first_failure"`
 }
 
-func run(ctx context.Context, python string) error {
+func run(ctx context.Context, t tools) error {
 	dir, err := os.MkdirTemp("", "applications")
 	if err != nil {
 		return err
@@ -85,10 +97,10 @@ func run(ctx context.Context, python string) error {
 		return err
 	}
 	goapp := filepath.Join(dir, "goapp")
-	build := exec.CommandContext(ctx, "go", "build", "-o", goapp, "databricks-credential-rotation/infra/applications/goapp") //nolint:gosec // a path of this repository
+	build := exec.CommandContext(ctx, "go", "build", "-o", dir, "databricks-credential-rotation/infra/applications/...") //nolint:gosec // paths of this repository
 	build.Stderr = os.Stderr
 	if err := build.Run(); err != nil {
-		return fmt.Errorf("build the application: %w", err)
+		return fmt.Errorf("build the applications: %w", err)
 	}
 	s, err := stage.Open(ctx, stage.Config{Binaries: dir, Policy: policy.Policy{
 		Interval: 30 * 24 * time.Hour, Grace: grace, Lifetime: 90 * 24 * time.Hour,
@@ -106,17 +118,38 @@ func run(ctx context.Context, python string) error {
 		{name: "Go, databricks-sdk-go and shared/consumer", command: []string{goapp, "-secret", secretName, "-check-every", every}},
 		{name: "Go, read once, authenticates for each call", command: []string{goapp, "-secret", secretName, "-once"}, once: true},
 	}
-	if python != "" {
+	if t.python != "" {
 		apps = append(apps, &application{name: "Python, databricks-sdk and boto3", command: []string{
-			python, filepath.Join("infra", "applications", "python", "app.py"),
+			t.python, filepath.Join("infra", "applications", "python", "app.py"),
 			"--secret", secretName, "--check-every", strconv.FormatFloat(checkEvery.Seconds(), 'f', -1, 64),
 		}})
+	}
+	if t.tofu != "" {
+		app, err := tofuApplication(t, dir)
+		if err != nil {
+			return err
+		}
+		apps = append(apps, app)
 	}
 	graceOver, err := play(ctx, s, principal, apps, dir)
 	if err != nil {
 		return err
 	}
 	return judge(apps, graceOver)
+}
+
+// tofuApplication runs OpenTofu in a directory of its own.
+func tofuApplication(t tools, dir string) (*application, error) {
+	state := filepath.Join(dir, "state")
+	tofu, err1 := filepath.Abs(t.tofu)
+	provider, err2 := filepath.Abs(t.provider)
+	if err := errors.Join(err1, err2, os.Mkdir(state, 0o700)); err != nil {
+		return nil, err
+	}
+	return &application{name: "OpenTofu plan and apply, Databricks provider", command: []string{
+		filepath.Join(dir, "tofuapp"), "-secret", secretName, "-tofu", tofu, "-provider", provider,
+		"-configuration", filepath.Join("infra", "applications", "tofu"), "-dir", state,
+	}, briefly: true}, nil
 }
 
 // register makes a principal with a managed secret, and has the first
@@ -147,18 +180,22 @@ func sweep(ctx context.Context, s *stage.Stage) error {
 // play rotates while the applications are at work. It returns when the first
 // predecessor was ended.
 func play(ctx context.Context, s *stage.Stage, principal databrickstest.Principal, apps []*application, dir string) (time.Time, error) {
-	for i, a := range apps {
-		if err := a.start(ctx, s.AWS.Env("operator"), filepath.Join(dir, "out"+strconv.Itoa(i))); err != nil {
-			return time.Time{}, err
-		}
-	}
 	defer func() {
 		for _, a := range apps {
 			a.kill()
 		}
 	}()
-	if err := atWork(ctx, s, len(apps)); err != nil {
-		return time.Time{}, err
+	// One that reads for each run would be counted for several.
+	residents, others := split(apps)
+	for _, group := range [][]*application{residents, others} {
+		for _, a := range group {
+			if err := a.start(ctx, s.AWS.Env("operator"), dir); err != nil {
+				return time.Time{}, err
+			}
+		}
+		if err := atWork(ctx, s, len(residents)); err != nil {
+			return time.Time{}, err
+		}
 	}
 	var graceOver time.Time
 	for i := range rotations {
@@ -184,6 +221,9 @@ func play(ctx context.Context, s *stage.Stage, principal databrickstest.Principa
 			return time.Time{}, err
 		}
 	}
+	if err := stop(others); err != nil {
+		return time.Time{}, err
+	}
 	// The credential leaks and is replaced: no grace, and its access tokens end
 	// with it.
 	s.Databricks.RevokeTokensOnDelete(true)
@@ -197,12 +237,28 @@ func play(ctx context.Context, s *stage.Stage, principal databrickstest.Principa
 	if err := sleep(ctx, time.Second); err != nil {
 		return time.Time{}, err
 	}
+	return graceOver, stop(residents)
+}
+
+// split tells applications that stay from those that are briefly there.
+func split(apps []*application) (residents, others []*application) {
 	for _, a := range apps {
-		if err := a.stop(); err != nil {
-			return time.Time{}, err
+		if a.briefly {
+			others = append(others, a)
+		} else {
+			residents = append(residents, a)
 		}
 	}
-	return graceOver, nil
+	return residents, others
+}
+
+func stop(apps []*application) error {
+	for _, a := range apps {
+		if err := a.stop(); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // atWork waits until each application has made a call.
@@ -234,7 +290,11 @@ func judge(apps []*application, graceOver time.Time) error {
 		fmt.Printf("  %-44s %4d calls, %d failed", a.name, r.Calls, r.Failures)
 		if !a.once {
 			fmt.Println()
-			if r.Failures > 0 || r.Calls < 50 {
+			least := 50
+			if a.briefly {
+				least = rotations
+			}
+			if r.Failures > 0 || r.Calls < least {
 				errs = append(errs, fmt.Errorf("%s: %d of %d calls failed; it said\n%s", a.name, r.Failures, r.Calls, a.said.String()))
 			}
 			continue
@@ -250,14 +310,14 @@ func judge(apps []*application, graceOver time.Time) error {
 	return errors.Join(errs...)
 }
 
-func (a *application) start(ctx context.Context, env []string, path string) error {
-	out, err := os.Create(path) //nolint:gosec // in a directory of our own
+func (a *application) start(ctx context.Context, env []string, dir string) error {
+	out, err := os.CreateTemp(dir, "out")
 	if err != nil {
 		return err
 	}
 	a.out = out
 	a.process = exec.CommandContext(ctx, a.command[0], a.command[1:]...) //nolint:gosec // programs of this repository
-	a.process.Env = slices.Concat(env, []string{"HOME=" + filepath.Dir(path), "PATH=" + os.Getenv("PATH")})
+	a.process.Env = slices.Concat(env, []string{"HOME=" + dir, "PATH=" + os.Getenv("PATH")})
 	a.process.Stdout, a.process.Stderr = out, &a.said
 	if err := a.process.Start(); err != nil {
 		return fmt.Errorf("start %s: %w", a.name, err)

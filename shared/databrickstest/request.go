@@ -82,6 +82,10 @@ func (h *site) ServeHTTP(w http.ResponseWriter, in *http.Request) {
 	s.faults.Serve(w, in, call, throttle, http.HandlerFunc(func(w http.ResponseWriter, in *http.Request) {
 		r.Request = in
 		ok, err := r.serve()
+		if r.site.workspace != nil {
+			// By it a client learns which workspace it talks to.
+			w.Header().Set("X-Databricks-Org-Id", strconv.FormatInt(r.site.workspace.ID, 10))
+		}
 		write(w, r.route.dialect, ok, err)
 	}))
 }

@@ -1,6 +1,7 @@
 package databrickstest_test
 
 import (
+	"fmt"
 	"net/http"
 	"strings"
 	"testing"
@@ -69,6 +70,12 @@ func TestRoles(t *testing.T) {
 		{"workspace SCIM as its admin", wsScim, manager, 200, ""},
 		{"Me as a member", me, appAtWorkspace, 200, ""},
 		{"Me elsewhere", me, foreign, 403, "not assigned"},
+	}
+	// This is how the SDK, and with it the Terraform provider, learns which
+	// workspace it is in.
+	got := w.api(http.MethodGet, me+"?excludedAttributes=entitlements", appAtWorkspace, "")
+	if id := got.header.Get("X-Databricks-Org-Id"); got.status != 200 || id != fmt.Sprint(w.workspace.ID) || got.body["entitlements"] != nil {
+		t.Errorf("%+v, workspace %q", got, id)
 	}
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {

@@ -170,7 +170,7 @@ var workspaceRoutes = routes(
 	route{op: OpWorkspacePatchGroup, scope: scimScope, dialect: scimDialect, serve: patchGroup},
 	route{op: OpWorkspacePutRuleSet, scope: accessScope, serve: putRuleSet},
 	route{op: OpWorkspaceGetRuleSet, scope: accessScope, query: ruleSetQuery, serve: getRuleSet},
-	route{op: OpWorkspaceMe, dialect: scimDialect, serve: getMe},
+	route{op: OpWorkspaceMe, dialect: scimDialect, query: oneQuery, serve: getMe},
 	route{op: OpGetPermissions, scope: accessScope, serve: getPermissions},
 	route{op: OpGetGrants, scope: catalogScope, query: grantsQuery, serve: getGrants},
 	route{op: OpGetEffective, scope: catalogScope, query: grantsQuery, serve: getEffectiveGrants},

@@ -188,5 +188,6 @@ func getMe(r *request) (reply, *failure) {
 	if me.ApplicationID != "" {
 		me.UserName, me.ApplicationID = me.ApplicationID, ""
 	}
-	return reply{http.StatusOK, me}, nil
+	shown, err := r.attributes(me)
+	return reply{http.StatusOK, shown}, err
 }
