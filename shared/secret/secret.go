@@ -15,6 +15,7 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"regexp"
 )
 
 // Placeholder stands wherever a secret would have been printed.
@@ -22,6 +23,14 @@ const Placeholder = "[secret]"
 
 // ErrMarshal is what every encoder gets that tries to write a secret.
 var ErrMarshal = errors.New("secret: refusing to marshal a secret value")
+
+// resembling are the beginnings of Databricks' OAuth secrets and personal access
+// tokens, and of a JWT.
+var resembling = regexp.MustCompile(`(dose|dapi|dkea|doau|eyJ)[A-Za-z0-9._~+/-]{16,}`)
+
+// Resembles tells whether there is what looks like a credential in a text that
+// should hold none.
+func Resembles(text string) bool { return resembling.MatchString(text) }
 
 // Text is a secret string. The zero value is the empty secret.
 //

@@ -1,15 +1,13 @@
 package auditing
 
 import (
-	"bytes"
-	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
-	"slices"
 	"strings"
 	"unicode"
 	"unicode/utf8"
+
+	"databricks-credential-rotation/shared/event"
 )
 
 // Request asks for an audit.
@@ -29,35 +27,12 @@ const maxAskedBy = 200
 //
 //	{"action": "audit", "dry_run": false, "asked_by": "ann@example.com"}
 func ParseRequest(payload []byte) (Request, error) {
-	var fields map[string]json.RawMessage
-	if err := json.Unmarshal(payload, &fields); err != nil || fields == nil {
-		return Request{}, errors.New("event: it must be a JSON object")
-	}
 	var e struct {
-		Action  string `json:"action"`
-		DryRun  bool   `json:"dry_run"`
-		AskedBy string `json:"asked_by"`
+		Action, AskedBy string
+		DryRun          bool
 	}
-	// encoding/json takes names in any case, and the last of two.
-	var unknown []string
-	for name := range fields {
-		if !slices.Contains([]string{"action", "dry_run", "asked_by"}, name) {
-			unknown = append(unknown, fmt.Sprintf("%.60q", name))
-		}
-	}
-	if len(unknown) > 0 {
-		slices.Sort(unknown)
-		return Request{}, fmt.Errorf("event: unknown field %s: an audit takes action, dry_run and asked_by", strings.Join(unknown[:min(8, len(unknown))], ", "))
-	}
-	if name := repeated(payload); name != "" {
-		return Request{}, fmt.Errorf("event: the field %s is there twice", name)
-	}
-	if err := json.Unmarshal(payload, &e); err != nil {
-		var wrong *json.UnmarshalTypeError
-		if errors.As(err, &wrong) {
-			return Request{}, fmt.Errorf("event: %s must be a %s", wrong.Field, wrong.Type)
-		}
-		return Request{}, errors.New("event: it is not valid JSON")
+	if err := event.Read(payload, event.Fields{"action": &e.Action, "dry_run": &e.DryRun, "asked_by": &e.AskedBy}); err != nil {
+		return Request{}, err
 	}
 	if e.Action != "audit" {
 		return Request{}, errors.New("event: action must be audit")
@@ -66,29 +41,4 @@ func ParseRequest(payload []byte) (Request, error) {
 		return Request{}, fmt.Errorf("event: asked_by must be a name of at most %d printable characters", maxAskedBy)
 	}
 	return Request{DryRun: e.DryRun, AskedBy: e.AskedBy}, nil
-}
-
-// repeated returns a field of the object that is there more than once.
-func repeated(payload []byte) string {
-	dec := json.NewDecoder(bytes.NewReader(payload))
-	if _, err := dec.Token(); err != nil {
-		return ""
-	}
-	seen := map[string]bool{}
-	for dec.More() {
-		name, err := dec.Token()
-		if err != nil {
-			return ""
-		}
-		text, ok := name.(string)
-		if !ok || seen[text] {
-			return text
-		}
-		seen[text] = true
-		var value json.RawMessage
-		if err := dec.Decode(&value); err != nil && !errors.Is(err, io.EOF) {
-			return ""
-		}
-	}
-	return ""
 }

@@ -1,16 +1,15 @@
 package revocation
 
 import (
-	"bytes"
-	"encoding/json"
-	"errors"
 	"fmt"
-	"io"
 	"net/url"
 	"regexp"
 	"slices"
 	"strings"
 	"unicode"
+
+	"databricks-credential-rotation/shared/event"
+	"databricks-credential-rotation/shared/secret"
 )
 
 // Mode says how far a revocation goes.
@@ -113,12 +112,10 @@ func (r *Request) selectors() []selector {
 const maxText = 500
 
 var (
-	hashPattern  = regexp.MustCompile(`^[0-9a-f]{64}$`)
-	idPattern    = regexp.MustCompile(`^[A-Za-z0-9_-]{1,128}$`)
-	uuidPattern  = regexp.MustCompile(`^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$`)
-	arnOrName    = regexp.MustCompile(`^[A-Za-z0-9/_+=.@:-]{1,1000}$`)
-	looksSecret  = regexp.MustCompile(`(dose|dapi|dkea|doau|eyJ)[A-Za-z0-9._~+/-]{16,}`)
-	fieldPattern = regexp.MustCompile(`^[A-Za-z0-9_.-]{1,60}$`)
+	hashPattern = regexp.MustCompile(`^[0-9a-f]{64}$`)
+	idPattern   = regexp.MustCompile(`^[A-Za-z0-9_-]{1,128}$`)
+	uuidPattern = regexp.MustCompile(`^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$`)
+	arnOrName   = regexp.MustCompile(`^[A-Za-z0-9/_+=.@:-]{1,1000}$`)
 )
 
 // ParseRequest reads a request and reports every mistake in it, by field. A
@@ -148,84 +145,31 @@ func ParseRequest(payload []byte) (Request, error) {
 	if err != nil {
 		return Request{}, fmt.Errorf("request: %w; nothing was changed", err)
 	}
-	faults = append(faults, r.check(faults)...)
-	if len(faults) > 0 {
-		return Request{}, joinFaults(faults)
+	if err := event.Join("request", append(faults, r.check(faults)...)); err != nil {
+		return Request{}, err
 	}
 	return r, nil
 }
 
-// decode fills the fields. encoding/json alone would take any case of a name,
-// and the last of several fields of one name.
-func (r *Request) decode(payload []byte) ([]fault, error) {
-	dec := json.NewDecoder(bytes.NewReader(payload))
-	if start, err := dec.Token(); err != nil || start != json.Delim('{') {
-		return nil, errors.New("it must be a JSON object")
-	}
-	fields := map[string]any{
+// decode fills the fields.
+func (r *Request) decode(payload []byte) ([]event.Fault, error) {
+	fields := event.Fields{
 		"mode": &r.Mode, "host": &r.Host, "account_id": &r.AccountID, "include_foreign": &r.IncludeForeign,
 		"dry_run": &r.DryRun, "acknowledge": &r.Acknowledge, "reason": &r.Reason, "requested_by": &r.RequestedBy,
 	}
 	for _, s := range r.selectors() {
 		fields[s.name] = s.value
 	}
-	var faults []fault
-	seen := map[string]bool{}
-	for dec.More() {
-		key, err := dec.Token()
-		if err != nil {
-			return nil, errors.New("it is not valid JSON")
-		}
-		name, _ := key.(string)
-		var raw json.RawMessage
-		if err := dec.Decode(&raw); err != nil {
-			return nil, errors.New("it is not valid JSON")
-		}
-		into, known := fields[name]
-		switch {
-		case !known && fieldPattern.MatchString(name) && !looksSecret.MatchString(name):
-			faults = append(faults, fault{name, "is no field of a request"})
-		case !known:
-			faults = append(faults, fault{"a field", "has a name that is no field of a request"})
-		case seen[name]:
-			faults = append(faults, fault{name, "is given twice"})
-		case bytes.Equal(raw, []byte("null")) || json.Unmarshal(raw, into) != nil:
-			faults = append(faults, fault{name, "must be " + kindOf(into)})
-		}
-		seen[name] = true
-	}
-	if _, err := dec.Token(); err != nil {
-		return nil, errors.New("it is not valid JSON")
-	}
-	if _, err := dec.Token(); !errors.Is(err, io.EOF) {
-		return nil, errors.New("there is more behind the JSON object")
-	}
-	return faults, nil
+	return event.Decode(payload, fields)
 }
-
-func kindOf(into any) string {
-	switch into.(type) {
-	case *bool:
-		return "true or false"
-	case *[]Acknowledgement:
-		return "a list of strings"
-	default:
-		return "a string"
-	}
-}
-
-// fault is a mistake in one field.
-type fault struct{ field, what string }
-
-func (f fault) Error() string { return f.field + " " + f.what }
 
 // check reports what is wrong with the fields, leaving out those that could
 // not even be read.
-func (r *Request) check(unread []fault) []fault {
-	var faults []fault
+func (r *Request) check(unread []event.Fault) []event.Fault {
+	var faults []event.Fault
 	add := func(field, format string, args ...any) {
-		if !slices.ContainsFunc(unread, func(f fault) bool { return f.field == field }) {
-			faults = append(faults, fault{field, fmt.Sprintf(format, args...)})
+		if !slices.ContainsFunc(unread, func(f event.Fault) bool { return f.Field == field }) {
+			faults = append(faults, event.Fault{Field: field, What: fmt.Sprintf(format, args...)})
 		}
 	}
 	modes := []Mode{Replace, Revoke, Lockout, Release}
@@ -262,10 +206,10 @@ func (r *Request) check(unread []fault) []fault {
 	return faults
 }
 
-func (r *Request) checkSelector(add func(field, format string, args ...any), unread []fault) {
+func (r *Request) checkSelector(add func(field, format string, args ...any), unread []event.Fault) {
 	var given []string
 	for _, s := range r.selectors() {
-		if *s.value != "" || slices.ContainsFunc(unread, func(f fault) bool { return f.field == s.name && f.what != "is no field of a request" }) {
+		if *s.value != "" || slices.ContainsFunc(unread, func(f event.Fault) bool { return f.Field == s.name && !f.Unknown }) {
 			given = append(given, s.name)
 		}
 	}
@@ -278,7 +222,7 @@ func (r *Request) checkSelector(add func(field, format string, args ...any), unr
 		add(strings.Join(given, " and "), "exclude each other: give one selector")
 		return
 	}
-	if looksSecret.MatchString(r.Secret + " " + r.ServicePrincipal + " " + r.OAuthSecretID + " " + r.SHA256 + " " + r.TokenID + " " + r.TokensOf) {
+	if secret.Resembles(r.Secret + " " + r.ServicePrincipal + " " + r.OAuthSecretID + " " + r.SHA256 + " " + r.TokenID + " " + r.TokensOf) {
 		add(given[0], "holds what looks like a credential itself: send its hash as sha256, and treat the value as leaked to wherever this event is kept")
 		return
 	}
@@ -325,7 +269,7 @@ func checkText(add func(field, format string, args ...any), field, text string) 
 		add(field, "must have at most %d bytes", maxText)
 	case strings.ContainsFunc(text, func(c rune) bool { return !unicode.IsPrint(c) }):
 		add(field, "must be one line of printable text")
-	case looksSecret.MatchString(text):
+	case secret.Resembles(text):
 		add(field, "holds what looks like a credential itself: leave it out")
 	}
 }
@@ -333,17 +277,5 @@ func checkText(add func(field, format string, args ...any), field, text string) 
 func isHostURL(s string) bool {
 	u, err := url.Parse(s)
 	return err == nil && (u.Scheme == "https" || u.Scheme == "http") && u.Host != "" && u.User == nil &&
-		u.Path == "" && u.RawQuery == "" && !u.ForceQuery && u.Fragment == "" && !looksSecret.MatchString(s)
-}
-
-// joinFaults makes one error of all mistakes.
-func joinFaults(faults []fault) error {
-	if len(faults) == 1 {
-		return fmt.Errorf("request: %w; nothing was changed", faults[0])
-	}
-	lines := make([]string, len(faults))
-	for i, f := range faults {
-		lines[i] = "\n- " + f.Error()
-	}
-	return fmt.Errorf("request: %d mistakes, nothing was changed:%s", len(faults), strings.Join(lines, ""))
+		u.Path == "" && u.RawQuery == "" && !u.ForceQuery && u.Fragment == "" && !secret.Resembles(s)
 }

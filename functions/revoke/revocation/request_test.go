@@ -78,10 +78,10 @@ func TestParseRequestRefuses(t *testing.T) {
 		"nothing":        {``, "request: it must be a JSON object" + tail},
 		"cut off":        {`{"mode":"revoke"`, "request: it is not valid JSON" + tail},
 		"more behind":    {`{"mode":"revoke"} {}`, "request: there is more behind the JSON object" + tail},
-		"unknown field":  {`{"mode":"revoke","secret":"s","reason":"r","dryrun":true}`, "request: dryrun is no field of a request" + tail},
-		"another case":   {`{"mode":"revoke","secret":"s","reason":"r","Secret":"t"}`, "request: Secret is no field of a request" + tail},
-		"odd field":      {`{"mode":"revoke","secret":"s","reason":"r","a b":1}`, "request: a field has a name that is no field of a request" + tail},
-		"secret field":   {`{"mode":"revoke","secret":"s","reason":"r","` + secret + `":1}`, "request: a field has a name that is no field of a request" + tail},
+		"unknown field":  {`{"mode":"revoke","secret":"s","reason":"r","dryrun":true}`, "request: dryrun is not a known field" + tail},
+		"another case":   {`{"mode":"revoke","secret":"s","reason":"r","Secret":"t"}`, "request: Secret is not a known field" + tail},
+		"odd field":      {`{"mode":"revoke","secret":"s","reason":"r","a b":1}`, "request: a field is not known, and its name is not shown" + tail},
+		"secret field":   {`{"mode":"revoke","secret":"s","reason":"r","` + secret + `":1}`, "request: a field is not known, and its name is not shown" + tail},
 		"twice":          {`{"mode":"revoke","secret":"s","secret":"t","reason":"r"}`, "request: secret is given twice" + tail},
 		"wrong type":     {`{"mode":"revoke","secret":["s"],"reason":"r"}`, "request: secret must be a string" + tail},
 		"null":           {`{"mode":"revoke","secret":null,"reason":"r"}`, "request: secret must be a string" + tail},
@@ -112,7 +112,7 @@ func TestParseRequestRefuses(t *testing.T) {
 		"acknowledge":    {`{"mode":"revoke","secret":"s","reason":"r","acknowledge":["rotator","all"]}`, "request: acknowledge[1] must be rotator or last-admin" + tail},
 		"all at once": {
 			`{"mode":"kill","secret":7,"dryrun":true}`,
-			"request: 4 mistakes, nothing was changed:\n- secret must be a string\n- dryrun is no field of a request\n- mode must be replace, revoke, lockout or release\n- reason is missing: say in a few words why, for the trail",
+			"request: 4 mistakes, nothing was changed:\n- secret must be a string\n- dryrun is not a known field\n- mode must be replace, revoke, lockout or release\n- reason is missing: say in a few words why, for the trail",
 		},
 	}
 	for name, test := range tests {

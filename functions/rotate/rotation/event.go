@@ -1,16 +1,15 @@
 package rotation
 
 import (
-	"bytes"
 	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
 	"slices"
 	"strconv"
 	"strings"
 	"time"
 
+	"databricks-credential-rotation/shared/event"
 	"databricks-credential-rotation/shared/secret"
 )
 
@@ -87,12 +86,12 @@ func ParseEvent(payload []byte) (Event, error) {
 
 func parseAction(payload []byte) (Event, error) {
 	var e struct {
-		Action  string   `json:"action"`
-		Secrets []string `json:"secrets"`
-		Force   bool     `json:"force"`
-		DryRun  bool     `json:"dry_run"`
+		Action        string
+		Secrets       []string
+		Force, DryRun bool
 	}
-	if err := decodeStrict(payload, &e); err != nil {
+	err := event.Read(payload, event.Fields{"action": &e.Action, "secrets": &e.Secrets, "force": &e.Force, "dry_run": &e.DryRun})
+	if err != nil {
 		return Event{}, err
 	}
 	reconcile := e.Action == "reconcile"
@@ -115,12 +114,13 @@ func parseAction(payload []byte) (Event, error) {
 
 func parseStep(payload []byte) (Event, error) {
 	var e struct {
-		Step               Step
-		SecretID           string `json:"SecretId"`
-		ClientRequestToken string
-		RotationToken      string
+		Step                                        Step
+		SecretID, ClientRequestToken, RotationToken string
 	}
-	if err := decodeStrict(payload, &e); err != nil {
+	err := event.Read(payload, event.Fields{
+		"Step": &e.Step, "SecretId": &e.SecretID, "ClientRequestToken": &e.ClientRequestToken, "RotationToken": &e.RotationToken,
+	})
+	if err != nil {
 		return Event{}, err
 	}
 	switch {
@@ -179,37 +179,6 @@ func parseQueue(payload []byte) (Event, error) {
 		messages = append(messages, m)
 	}
 	return Event{Queue: messages}, nil
-}
-
-// decodeStrict refuses unknown fields and names them, but never shows a value:
-// the rotation token is one.
-func decodeStrict(payload []byte, into any) error {
-	dec := json.NewDecoder(bytes.NewReader(payload))
-	dec.DisallowUnknownFields()
-	err := dec.Decode(into)
-	if err == nil {
-		var fields map[string]any
-		if json.Unmarshal(payload, &fields) == nil {
-			for name, value := range fields {
-				if value == nil {
-					return fmt.Errorf("event: %.60s must not be null: leave it out", name)
-				}
-			}
-		}
-		if _, rest := dec.Token(); !errors.Is(rest, io.EOF) {
-			return errors.New("event: there is more behind the JSON object")
-		}
-		return nil
-	}
-	var wrongType *json.UnmarshalTypeError
-	switch field, unknown := strings.CutPrefix(err.Error(), "json: unknown field "); {
-	case unknown:
-		return fmt.Errorf("event: unknown field %.60s", field)
-	case errors.As(err, &wrongType):
-		return fmt.Errorf("event: %s must be a %s", wrongType.Field, wrongType.Type)
-	default:
-		return errors.New("event: it is not valid JSON")
-	}
 }
 
 func count(flags ...bool) (n int) {

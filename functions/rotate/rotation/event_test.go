@@ -51,30 +51,35 @@ func TestParseEventRefuses(t *testing.T) {
 		return strings.Replace(s, from, to, 1)
 	}
 	for payload, want := range map[string]string{
-		``:                                    "must be a JSON object",
-		`null`:                                "must be a JSON object",
-		`[]`:                                  "must be a JSON object",
-		`"sweep"`:                             "must be a JSON object",
-		`{}`:                                  "of no known kind",
-		`{"detail-type":"Scheduled Event"}`:   `["detail-type"] are of no known kind`,
-		`{"action":"sweep","Step":"x"}`:       `["Step" "action"] belong to different kinds`,
-		`{"action":"sweep","Records":[]}`:     "belong to different kinds",
-		`{"action":"sweep","dryrun":true}`:    `unknown field "dryrun"`,
-		`{"action":"sweep","dry_run":"yes"}`:  "dry_run must be a bool",
-		`{"action":"sweep","secrets":["a"]}`:  "secrets belong to the actions rotate and reconcile, not to sweep",
-		`{"action":"reconcile","secrets":[]}`: "secrets must name at least one",
-		`{"action":"sweep","secrets":[]}`:     "not to sweep",
-		`{"action":"reconcile","force":true}`: "not to reconcile",
-		`{"action":"Sweep"}`:                  "action must be sweep, reconcile or rotate",
-		`{"action":1}`:                        "action must be a string",
-		`{"action":"rotate"}`:                 "secrets must name at least one",
-		`{"action":"rotate","secrets":[""]}`:  "none by an empty name",
-		step(`createSecret=>destroySecret`):   "Step must be createSecret",
-		step(`arn:x=>`):                       "SecretId is missing",
-		step(stepToken + `=>short`):           "ClientRequestToken must be 32 to 64",
-		step(`"Step"=>"Extra":1,"Step"`):      `unknown field "Extra"`,
-		`{"Records":{}}`:                      "Records is not a queue batch",
-		`{"Records":[]}`:                      "Records is empty",
+		``:                                   "must be a JSON object",
+		`null`:                               "must be a JSON object",
+		`[]`:                                 "must be a JSON object",
+		`"sweep"`:                            "must be a JSON object",
+		`{}`:                                 "of no known kind",
+		`{"detail-type":"Scheduled Event"}`:  `["detail-type"] are of no known kind`,
+		`{"action":"sweep","Step":"x"}`:      `["Step" "action"] belong to different kinds`,
+		`{"action":"sweep","Records":[]}`:    "belong to different kinds",
+		`{"action":"sweep","dryrun":true}`:   "dryrun is not a known field",
+		`{"action":"sweep","dry_run":"yes"}`: "dry_run must be true or false",
+		`{"action":"sweep","DRY_RUN":true}`:  "DRY_RUN is not a known field",
+		`{"action":"sweep","dry_run":null}`:  "dry_run must be true or false",
+		`{"action":"sweep","dry_run":true,"dry_run":false}`: "dry_run is given twice",
+		`{"action":"sweep"}{}`:                              "must be a JSON object",
+		`{"action":"sweep","a":1,"b":2}`:                    "2 mistakes, nothing was changed:\n- a is not a known field\n- b is not a known field",
+		`{"action":"sweep","secrets":["a"]}`:                "secrets belong to the actions rotate and reconcile, not to sweep",
+		`{"action":"reconcile","secrets":[]}`:               "secrets must name at least one",
+		`{"action":"sweep","secrets":[]}`:                   "not to sweep",
+		`{"action":"reconcile","force":true}`:               "not to reconcile",
+		`{"action":"Sweep"}`:                                "action must be sweep, reconcile or rotate",
+		`{"action":1}`:                                      "action must be a string",
+		`{"action":"rotate"}`:                               "secrets must name at least one",
+		`{"action":"rotate","secrets":[""]}`:                "none by an empty name",
+		step(`createSecret=>destroySecret`):                 "Step must be createSecret",
+		step(`arn:x=>`):                                     "SecretId is missing",
+		step(stepToken + `=>short`):                         "ClientRequestToken must be 32 to 64",
+		step(`"Step"=>"Extra":1,"Step"`):                    "Extra is not a known field",
+		`{"Records":{}}`:                                    "Records is not a queue batch",
+		`{"Records":[]}`:                                    "Records is empty",
 		`{"Records":[{"messageId":"m","eventSource":"aws:sns","body":""}]}`: "eventSource aws:sqs",
 		`{"Records":[{"eventSource":"aws:sqs","body":""}]}`:                 "a messageId each",
 	} {
@@ -97,7 +102,7 @@ func TestParseEventBadMessage(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	for i, want := range []string{"", "action must be rotate", "not valid JSON"} {
+	for i, want := range []string{"", "action must be rotate", "must be a JSON object"} {
 		got := event.Queue[i].Err
 		if (want == "") != (got == nil) || got != nil && !strings.Contains(got.Error(), want) {
 			t.Errorf("message %s: error %v, want %q", event.Queue[i].ID, got, want)

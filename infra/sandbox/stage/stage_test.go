@@ -158,7 +158,7 @@ func TestInvokeEndpoint(t *testing.T) {
 		"ARN with qualifier": {s.FunctionARN("rotate") + ":$LATEST", "", sweep, http.StatusOK, false, `"secrets":0`},
 		"refused event":      {"rotate", "", `{"action":"sweeep"}`, http.StatusOK, true, "action must be sweep"},
 		"audit":              {"audit", "", `{"action":"audit","dry_run":true}`, http.StatusOK, false, `"dry_run":true`},
-		"refused audit":      {"audit", "", `{"action":"audit","dryrun":true}`, http.StatusOK, true, "unknown field"},
+		"refused audit":      {"audit", "", `{"action":"audit","dryrun":true}`, http.StatusOK, true, "not a known field"},
 		"dry run":            {"rotate", "DryRun", sweep, http.StatusNoContent, false, ""},
 		"no such function":   {"rotat", "", sweep, http.StatusNotFound, false, "Function not found: rotat"},
 		"not JSON":           {"rotate", "", "sweep", http.StatusBadRequest, false, "Could not parse"},
