@@ -109,7 +109,9 @@ func namedID(id string) func(*situation, *managed) {
 }
 
 func heldSince(kind managedsecret.HoldKind, age time.Duration) func(*situation, *managed) {
-	return func(_ *situation, m *managed) { m.secret.Hold = &managedsecret.Hold{Kind: kind, Since: planNow.Add(-age)} }
+	return func(_ *situation, m *managed) {
+		m.secret.Hold = &managedsecret.Hold{Kind: kind, Since: planNow.Add(-age)}
+	}
 }
 
 func lists(more ...databricks.OAuthSecret) func(*situation, *managed) {
