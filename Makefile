@@ -123,9 +123,9 @@ corpora: ## Keep the smallest inputs that fuzzing found interesting
 mutation: $(GREMLINS) ## Change the plan and the engine at random, and see that tests notice (takes long)
 	@$(GREMLINS) unleash ./functions/rotate/rotation
 
-# Takes some two minutes. What it prints is of this machine; the bound is not.
+# Takes some five minutes. What it prints is of this machine; the bound is not.
 .PHONY: bench-audit
-bench-audit: ## Read the largest account there may be: time over the bound, peak memory
+bench-audit: ## Audit the largest account there may be: time over the bound, peak memory
 	@dir=$$(mktemp -d); trap 'rm -rf $$dir' EXIT; \
 	go build -o $$dir/auditbench ./infra/auditbench; $$dir/auditbench
 

@@ -1,13 +1,17 @@
-// Command auditbench measures how long an audit takes to read the largest
-// account that Databricks allows, and how much memory it needs for that.
+// Command auditbench measures audits of the largest account that Databricks
+// allows: how long they take to read it, and how much memory they need from
+// the first call to the last publication.
 //
 //	go run ./infra/auditbench
 //
-// The simulators run in this process and the collector in one of its own, over
-// real sockets, so that what is measured is the collector's alone. The
-// simulator of Databricks has a limit on requests, which bounds the time from
-// below: the program fails if the audit takes more than 1.2 times the bound,
-// needs more than 256 MiB, or does not read everything.
+// Two audits are made one after the other, each with over a hundred thousand
+// findings, the second compared with the first; they publish to S3, SNS and
+// Security Hub. The simulators run in this process and the audits in one of
+// their own, over real sockets and with the stack's memory limit, so that what
+// is measured is the audits' alone. The simulator of Databricks has a limit on
+// requests, which bounds the time from below: the program fails if reading
+// takes more than 1.2 times the bound, if all of it needs more than 256 MiB,
+// or if something is not read or not published.
 package main
 
 import (
@@ -21,6 +25,7 @@ import (
 	"os"
 	"os/exec"
 	"os/signal"
+	"regexp"
 	"strconv"
 	"strings"
 	"time"
@@ -29,10 +34,12 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/secretsmanager"
 	"github.com/aws/aws-sdk-go-v2/service/secretsmanager/types"
 
+	"databricks-credential-rotation/functions/audit/auditing"
 	"databricks-credential-rotation/shared/awstest"
 	"databricks-credential-rotation/shared/credential"
 	"databricks-credential-rotation/shared/databrickstest"
 	"databricks-credential-rotation/shared/managedsecret"
+	"databricks-credential-rotation/shared/usagelogtest"
 )
 
 const (
@@ -41,6 +48,9 @@ const (
 	// pageSize is how many OAuth secrets and federation policies are listed at
 	// once.
 	pageSize = 100
+
+	bucketName = "auditbench"
+	warehouse  = "audit"
 )
 
 func main() {
@@ -49,7 +59,7 @@ func main() {
 	flag.Float64Var(&opts.scale, "scale", 1, "size of the account, 1 for the largest there may be")
 	flag.IntVar(&opts.managed, "managed", 1000, "managed secrets in Secrets Manager")
 	flag.IntVar(&opts.memberships, "memberships", 0, "workspaces that each service principal is in, zero for three")
-	child := flag.Bool("collect", false, "be the process that is measured")
+	child := flag.Bool("audit", false, "be the process that is measured")
 	flag.Parse()
 	if err := run(opts, *child); err != nil {
 		fmt.Fprintln(os.Stderr, "auditbench:", err)
@@ -61,7 +71,7 @@ func run(opts options, child bool) error {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
 	defer stop()
 	if child {
-		return collectOnly(ctx, os.Stdin, os.Stdout)
+		return audits(ctx, os.Stdin, os.Stdout)
 	}
 	return bench(ctx, opts, os.Stdout)
 }
@@ -74,13 +84,15 @@ type options struct {
 // task is what the measured process is told.
 type task struct {
 	Host, AccountID, ClientID, ClientSecret string
+	Warehouse, Topic, AWSAccount            string
 	PerSecond                               int
 }
 
 // outcome is what it says.
 type outcome struct {
-	Took                                            time.Duration
-	PeakBytes                                       int64
+	Took, Whole                                     time.Duration
+	PeakBytes, CollectPeak                          int64
+	Answer                                          auditing.Answer
 	Sent, Throttled                                 int
 	Workspaces, People, Principals, Secrets, Tokens int
 	Managed, Authenticating                         int
@@ -112,34 +124,48 @@ func bench(ctx context.Context, opts options, out io.Writer) error {
 	if err != nil {
 		return err
 	}
+	var faults []error
+	for i, one := range got {
+		say("\n%s audit\n", []string{"first", "second"}[i])
+		faults = append(faults, one.judge(size, opts, say)...)
+	}
+	return errors.Join(faults...)
+}
+
+// judge says how an audit went, and what is wrong with that.
+func (o outcome) judge(size databrickstest.Population, opts options, say func(string, ...any)) (faults []error) {
 	// The simulator holds a second's requests in reserve; the rest must come at
 	// its rate.
-	served := got.Sent - got.Throttled
+	served := o.Sent - o.Throttled
 	bound := time.Duration(float64(served-opts.perSecond) / float64(opts.perSecond) * float64(time.Second))
-	ratio := got.Took.Seconds() / bound.Seconds()
-	say("read:    %d workspaces, %d service principals with %d OAuth secrets, %d people, %d personal access tokens; %d managed secrets, %d of which authenticate\n",
-		got.Workspaces, got.Principals, got.Secrets, got.People, got.Tokens, got.Managed, got.Authenticating)
-	say("calls:   %d, and %d more that were throttled\n", served, got.Throttled)
-	say("time:    %.1f s, %.2f times the bound of %.1f s at %d requests a second (at most %.1f)\n",
-		got.Took.Seconds(), ratio, bound.Seconds(), opts.perSecond, mostTime)
-	say("memory:  %.0f MiB at its peak (at most %d)\n", float64(got.PeakBytes)/(1<<20), mostMemory>>20)
+	ratio := o.Took.Seconds() / bound.Seconds()
+	say("read:     %d workspaces, %d service principals with %d OAuth secrets, %d people, %d personal access tokens; %d managed secrets, %d of which authenticate\n",
+		o.Workspaces, o.Principals, o.Secrets, o.People, o.Tokens, o.Managed, o.Authenticating)
+	say("calls:    %d, and %d more that were throttled\n", served, o.Throttled)
+	say("time:     %.1f s to read, %.2f times the bound of %.1f s at %d requests a second (at most %.1f); %.1f s for the rest\n",
+		o.Took.Seconds(), ratio, bound.Seconds(), opts.perSecond, mostTime, (o.Whole - o.Took).Seconds())
+	say("findings: %d open, %d of them new; %d resolved\n", o.Answer.Open.Total(), o.Answer.New, o.Answer.Resolved)
+	say("memory:   %.0f MiB at the peak of reading, %.0f MiB at the peak of all (at most %d)\n",
+		float64(o.CollectPeak)/(1<<20), float64(o.PeakBytes)/(1<<20), mostMemory>>20)
 
-	var faults []error
 	if ratio > mostTime {
 		faults = append(faults, errors.New("too slow"))
 	}
-	if got.PeakBytes > mostMemory {
+	if o.PeakBytes > mostMemory {
 		faults = append(faults, errors.New("too much memory"))
 	}
 	// One more: the auditor itself.
-	if got.Workspaces != size.Workspaces || got.Principals != size.Principals+1 || got.Secrets != size.Principals*size.Secrets+1 ||
-		got.People != size.People || got.Tokens != size.Tokens || got.Managed != opts.managed || got.Authenticating != opts.managed {
+	if o.Workspaces != size.Workspaces || o.Principals != size.Principals+1 || o.Secrets != size.Principals*size.Secrets+1 ||
+		o.People != size.People || o.Tokens != size.Tokens || o.Managed != opts.managed || o.Authenticating != opts.managed {
 		faults = append(faults, errors.New("not everything was read"))
 	}
-	if len(got.Gaps) > 0 {
-		faults = append(faults, fmt.Errorf("gaps: %s", strings.Join(got.Gaps, "; ")))
+	if n := o.Answer.Open.Total(); n < int(100_000*opts.scale) || o.Answer.Report == "" {
+		faults = append(faults, fmt.Errorf("%d findings were published at %q", n, o.Answer.Report))
 	}
-	return errors.Join(faults...)
+	if len(o.Gaps) > 0 {
+		faults = append(faults, fmt.Errorf("gaps: %s", strings.Join(o.Gaps, "; ")))
+	}
+	return faults
 }
 
 type clouds struct {
@@ -166,6 +192,8 @@ func seed(ctx context.Context, size databrickstest.Population, opts options) (cl
 	for _, w := range workspaces {
 		c.databricks.Assign(auditor.ID, w, true)
 	}
+	workspaces[0].AddWarehouse(warehouse)
+	c.databricks.SetStatements(use(c.databricks.Principals()).Statement)
 	secret, err := c.databricks.AddSecret(auditor.ID, databrickstest.SecretSpec{})
 	if err != nil {
 		return c, task{}, err
@@ -173,13 +201,29 @@ func seed(ctx context.Context, size databrickstest.Population, opts options) (cl
 	if err := errors.Join(c.databricks.Listen(), c.aws.Listen()); err != nil { //nolint:contextcheck // listening ends with close
 		return c, task{}, err
 	}
-	if err := c.manage(ctx, opts.managed); err != nil {
+	if err := errors.Join(c.manage(ctx, opts.managed), c.aws.CreateBucket(bucketName, true)); err != nil {
 		return c, task{}, err
 	}
 	return c, task{
 		Host: c.databricks.AccountHost(), AccountID: c.databricks.AccountID(),
 		ClientID: auditor.ApplicationID, ClientSecret: secret.Value,
+		Warehouse: workspaces[0].Host() + "/sql/1.0/warehouses/" + warehouse, Topic: c.aws.CreateTopic("notifications"),
+		AWSAccount: strings.Split(c.aws.RoleARN(""), ":")[4],
 	}, nil
+}
+
+// use is an audit log in which every service principal is seen now and then.
+func use(all []databrickstest.Principal) *usagelogtest.Log {
+	log := &usagelogtest.Log{}
+	for _, p := range all {
+		for _, ago := range []time.Duration{44, 20, 3} {
+			log.Add(usagelogtest.Event{
+				At: time.Now().Add(-ago * 24 * time.Hour), Address: "198.51.100.7", Agent: "databricks-sdk-go/0.182.0",
+				Identity: p.ApplicationID, Service: "benchmark", Action: "use", Status: 200,
+			})
+		}
+	}
+	return log
 }
 
 // manage makes managed secrets of the first service principals.
@@ -220,26 +264,43 @@ func (c clouds) manage(ctx context.Context, n int) error {
 	return nil
 }
 
-// measure has the collector run in a process of its own.
-func measure(ctx context.Context, env []string, t task) (outcome, error) {
+// memoryLimit is the GOMEMLIMIT that the stack gives the function.
+func memoryLimit() (string, error) {
+	stack, err := os.ReadFile("template.yaml")
+	if err != nil {
+		return "", fmt.Errorf("the stack's template, which is looked for in the working directory: %w", err)
+	}
+	found := regexp.MustCompile(`(?m)^ +GOMEMLIMIT: (\w+)$`).FindSubmatch(stack)
+	if found == nil {
+		return "", errors.New("template.yaml sets no GOMEMLIMIT")
+	}
+	return string(found[1]), nil
+}
+
+// measure has the audits run in a process of their own.
+func measure(ctx context.Context, env []string, t task) ([]outcome, error) {
 	in, err := json.Marshal(t) //nolint:gosec // the simulator's secret goes to this program's own other process
 	if err != nil {
-		return outcome{}, err
+		return nil, err
+	}
+	limit, err := memoryLimit()
+	if err != nil {
+		return nil, err
 	}
 	self, err := os.Executable()
 	if err != nil {
-		return outcome{}, err
+		return nil, err
 	}
-	cmd := exec.CommandContext(ctx, self, "-collect") //nolint:gosec // it is this program
-	cmd.Env = append(os.Environ(), env...)
+	cmd := exec.CommandContext(ctx, self, "-audit") //nolint:gosec // it is this program
+	cmd.Env = append(append(os.Environ(), env...), "GOMEMLIMIT="+limit)
 	cmd.Stdin, cmd.Stderr = bytes.NewReader(in), os.Stderr
 	reply, err := cmd.Output()
 	if err != nil {
-		return outcome{}, fmt.Errorf("the collector: %w", err)
+		return nil, fmt.Errorf("the auditor: %w", err)
 	}
-	var got outcome
+	var got []outcome
 	if err := json.Unmarshal(reply, &got); err != nil {
-		return outcome{}, fmt.Errorf("the collector's answer: %w", err)
+		return nil, fmt.Errorf("the auditor's answer: %w", err)
 	}
 	return got, nil
 }

@@ -17,6 +17,7 @@ import (
 	"github.com/aws/aws-lambda-go/lambdacontext"
 
 	"databricks-credential-rotation/functions/audit/auditing/blast"
+	"databricks-credential-rotation/functions/audit/auditing/finding"
 	"databricks-credential-rotation/functions/audit/auditing/history"
 	"databricks-credential-rotation/functions/audit/auditing/inventory"
 	"databricks-credential-rotation/functions/audit/auditing/prune"
@@ -114,35 +115,12 @@ func (a *Auditor) Audit(ctx context.Context, request Request) (*Answer, error) {
 		return nil, fmt.Errorf("nothing was audited, and nothing changed: %w", err)
 	}
 	past, forgotten := history.Load(ctx, a.History)
-	inv, seen := a.look(ctx, p)
-	if seen.Complete() {
-		inv.Usage, inv.UsageSince = seen.Usage(), seen.Since()
+	defer func() { _ = past.Close() }() // it was only read
+	r, errs := a.examine(ctx, p, past, request)
+	if forgotten != nil {
+		r.Gaps = append(r.Gaps, *forgotten)
 	}
-
-	estate := rule.NewEstate(inv, p, a.Place)
-	found, stumbled := rule.Judge(estate)
-	inv.Gaps = append(inv.Gaps, stumbled...)
-	found = append(found, seen.Findings(*inv, p)...)
-	plan := prune.Make(inv, p, past.Notices())
-
-	r := &report.Report{
-		Version: report.Version, ID: report.NewID(inv.TakenAt, requestID(ctx)), TakenAt: inv.TakenAt,
-		Deployment: a.Deployment, AccountID: inv.AccountID, AskedBy: request.AskedBy, DryRun: request.DryRun,
-		Gaps: a.gaps(inv, seen, forgotten), Prune: report.Prune{Plan: plan}, Measures: report.Measure(inv, p),
-	}
-	reaches, count := blast.Rank(inv, estate.Owner, report.MaxExposures)
-	r.Expose(reaches)
-	r.ExposureCount = count
-
-	var errs []error
-	if !request.DryRun {
-		done, err := a.prune(ctx, p, plan, inv, request)
-		r.Prune.Done = done
-		if err != nil {
-			errs = append(errs, fmt.Errorf("prune: %w", err))
-		}
-	}
-	past.Compare(r, found)
+	past.Compare(r)
 	a.tell(ctx, r)
 	answer := answerOf(r)
 	if !request.DryRun {
@@ -155,6 +133,42 @@ func (a *Auditor) Audit(ctx context.Context, request Request) (*Answer, error) {
 		return nil, fmt.Errorf("audit %s has %d open findings, and not all of it was done:\n%w", r.ID, r.Counts().Total(), err)
 	}
 	return answer, nil
+}
+
+// examine reads the estate, judges and prunes it. The report that it returns
+// has nothing of the past yet. The inventory ends here: what follows needs the
+// memory.
+func (a *Auditor) examine(ctx context.Context, p policy.Policy, past history.Past, request Request) (*report.Report, []error) {
+	inv, seen := a.look(ctx, p)
+	if seen.Complete() {
+		inv.Usage, inv.UsageSince = seen.Usage(), seen.Since()
+	}
+	r := &report.Report{
+		Version: report.Version, ID: report.NewID(inv.TakenAt, requestID(ctx)), TakenAt: inv.TakenAt,
+		Deployment: a.Deployment, AccountID: inv.AccountID, AskedBy: request.AskedBy, DryRun: request.DryRun,
+		Measures: report.Measure(inv, p),
+	}
+	estate := rule.NewEstate(inv, p, a.Place)
+	say := func(f finding.Finding) { r.Findings = append(r.Findings, &report.Finding{Finding: f}) }
+	inv.Gaps = append(inv.Gaps, rule.Judge(estate, say)...)
+	for _, f := range seen.Findings(*inv, p) {
+		say(f)
+	}
+	r.Gaps = a.gaps(inv, seen)
+	reaches, count := blast.Rank(inv, estate.Owner, report.MaxExposures)
+	r.Expose(reaches)
+	r.ExposureCount = count
+
+	r.Prune.Plan = prune.Make(inv, p, past.Notices())
+	if request.DryRun {
+		return r, nil
+	}
+	done, err := a.prune(ctx, p, r.Prune.Plan, inv, request)
+	r.Prune.Done = done
+	if err != nil {
+		return r, []error{fmt.Errorf("prune: %w", err)}
+	}
+	return r, nil
 }
 
 // look collects and asks the usage log at the same time: either may take
@@ -229,7 +243,7 @@ func requestID(ctx context.Context) string {
 const usageLog = "the usage log"
 
 // gaps says of each gap what part of the estate it is in.
-func (a *Auditor) gaps(inv *inventory.Inventory, seen usage.Observation, forgotten *report.Gap) []report.Gap {
+func (a *Auditor) gaps(inv *inventory.Inventory, seen usage.Observation) []report.Gap {
 	workspaces := map[string]int64{}
 	for _, w := range inv.Workspaces {
 		workspaces[w.Host] = w.ID
@@ -248,9 +262,6 @@ func (a *Auditor) gaps(inv *inventory.Inventory, seen usage.Observation, forgott
 	}
 	for _, m := range seen.Missing {
 		gaps = append(gaps, report.Gap{Part: report.PartUsage, Where: usageLog, What: m.Check, Why: m.Why})
-	}
-	if forgotten != nil {
-		gaps = append(gaps, *forgotten)
 	}
 	return gaps
 }

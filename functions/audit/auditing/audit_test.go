@@ -1,6 +1,7 @@
 package auditing_test
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
@@ -14,6 +15,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"databricks-credential-rotation/functions/audit/auditing"
+	"databricks-credential-rotation/functions/audit/auditing/history"
 	"databricks-credential-rotation/functions/audit/auditing/inventory"
 	"databricks-credential-rotation/functions/audit/auditing/prune"
 	"databricks-credential-rotation/functions/audit/auditing/report"
@@ -47,6 +49,11 @@ type world struct {
 	trail      []trail.Entry
 }
 
+// document is a report in memory.
+type document struct{ *bytes.Reader }
+
+func (document) Close() error { return nil }
+
 func newWorld() *world {
 	p := policy.Default()
 	p.Prune.Mode, p.Prune.Notice = policy.Enforce, day
@@ -71,7 +78,12 @@ func (w *world) Collect(context.Context, policy.Policy) *inventory.Inventory {
 	}
 }
 
-func (w *world) Last(context.Context) ([]byte, error) { return w.last, nil }
+func (w *world) Last(context.Context) (history.Document, error) {
+	if w.last == nil {
+		return nil, nil
+	}
+	return document{bytes.NewReader(w.last)}, nil
+}
 
 func (w *world) Publish(_ context.Context, r *report.Report) (string, error) {
 	w.published = append(w.published, r)

@@ -19,6 +19,7 @@ import (
 	"databricks-credential-rotation/functions/audit/auditing/history"
 	"databricks-credential-rotation/functions/audit/auditing/prune"
 	"databricks-credential-rotation/functions/audit/auditing/report"
+	"databricks-credential-rotation/functions/audit/auditing/reporttest"
 	"databricks-credential-rotation/functions/audit/auditing/rule"
 	"databricks-credential-rotation/infra/sandbox/planted"
 	"databricks-credential-rotation/infra/sandbox/stage"
@@ -45,7 +46,12 @@ type company struct {
 	trail  []trail.Entry
 }
 
-func (c *company) Last(context.Context) ([]byte, error) { return c.last, nil }
+func (c *company) Last(context.Context) (history.Document, error) {
+	if c.last == nil {
+		return nil, nil
+	}
+	return reporttest.NewDocument(c.last), nil
+}
 
 func (c *company) Publish(_ context.Context, r *report.Report) (string, error) {
 	var err error

@@ -2,6 +2,7 @@ package blast
 
 import (
 	"cmp"
+	"container/heap"
 	"fmt"
 	"math"
 	"slices"
@@ -59,7 +60,7 @@ const (
 // from now, 0.53 for one with a week left, by the logarithm of its hours
 // against two years.
 func Rank(inv *inventory.Inventory, owner func(clientID string) string, most int) ([]Reach, int) {
-	r := ranking{inv: inv, access: map[string][]entry{}, names: map[int64]string{}, people: map[string]*inventory.Person{}, principals: map[string]*inventory.Principal{}, owner: owner}
+	r := ranking{inv: inv, most: most, access: map[string][]entry{}, names: map[int64]string{}, people: map[string]*inventory.Person{}, principals: map[string]*inventory.Principal{}, owner: owner}
 	for i := range inv.Workspaces {
 		w := &inv.Workspaces[i]
 		r.names[w.ID] = cmp.Or(w.Name, w.Host)
@@ -77,15 +78,30 @@ func Rank(inv *inventory.Inventory, owner func(clientID string) string, most int
 		}
 	}
 	r.credentials()
-	slices.SortFunc(r.all, func(a, b scored) int {
-		return cmp.Or(cmp.Compare(b.score, a.score), cmp.Compare(a.subject.Kind, b.subject.Kind), cmp.Compare(a.subject.Workspace, b.subject.Workspace), cmp.Compare(a.subject.ID, b.subject.ID))
-	})
-	top := r.all[:min(most, len(r.all))]
-	reaches := make([]Reach, 0, len(top))
-	for _, s := range top {
+	slices.SortFunc(r.top, worse)
+	reaches := make([]Reach, 0, len(r.top))
+	for _, s := range r.top {
 		reaches = append(reaches, r.describe(s))
 	}
-	return reaches, len(r.all)
+	return reaches, r.count
+}
+
+// worse orders by score.
+func worse(a, b scored) int {
+	return cmp.Or(cmp.Compare(b.score, a.score), cmp.Compare(a.subject.Kind, b.subject.Kind), cmp.Compare(a.subject.Workspace, b.subject.Workspace), cmp.Compare(a.subject.ID, b.subject.ID))
+}
+
+// heapOf keeps the least of the worst at its root, for package heap.
+type heapOf []scored
+
+func (h heapOf) Len() int           { return len(h) }
+func (h heapOf) Less(i, j int) bool { return worse(h[i], h[j]) > 0 }
+func (h heapOf) Swap(i, j int)      { h[i], h[j] = h[j], h[i] }
+func (h *heapOf) Push(x any)        { *h = append(*h, x.(scored)) }
+func (h *heapOf) Pop() any {
+	last := (*h)[len(*h)-1]
+	*h = (*h)[:len(*h)-1]
+	return last
 }
 
 type entry struct {
@@ -100,8 +116,7 @@ func key(identity string, group bool) string {
 	return strings.ToLower(identity)
 }
 
-// scored is a credential with no more than the ranking needs: there may be a
-// hundred thousand of them.
+// scored is a credential with no more than the ranking needs.
 type scored struct {
 	subject                   finding.Subject
 	identity                  *identity
@@ -127,7 +142,9 @@ type ranking struct {
 	people     map[string]*inventory.Person
 	principals map[string]*inventory.Principal
 	owner      func(clientID string) string
-	all        []scored
+	// top are the worst so far, at most so many, of count.
+	most, count int
+	top         heapOf
 }
 
 func (r *ranking) credentials() {
@@ -240,7 +257,14 @@ func (r *ranking) add(s finding.Subject, who *identity, scopes []string, until t
 	}
 	c := scored{subject: s, identity: who, scopes: scopes, until: until, call: callable(scopes), rights: rights, time: left}
 	c.score = 100 * c.call * c.rights * c.time
-	r.all = append(r.all, c)
+	r.count++
+	switch {
+	case len(r.top) < r.most:
+		heap.Push(&r.top, c)
+	case r.most > 0 && worse(c, r.top[0]) < 0:
+		r.top[0] = c
+		heap.Fix(&r.top, 0)
+	}
 }
 
 func callable(scopes []string) float64 {

@@ -9,10 +9,11 @@
 package history
 
 import (
+	"fmt"
+	"io"
 	"slices"
 	"time"
 
-	"databricks-credential-rotation/functions/audit/auditing/finding"
 	"databricks-credential-rotation/functions/audit/auditing/report"
 )
 
@@ -29,95 +30,89 @@ const (
 // Past is what is known of earlier audits. The zero value is that of the
 // first audit.
 type Past struct {
-	// Report is the last audit, nil if there is none.
-	Report *report.Report
+	// ID is the last audit's, empty if there is none.
+	ID string
+
+	gaps    []report.Gap
+	trend   []report.Point
+	notices map[string]time.Time
+	// document has the findings. They are read where they are compared, and
+	// not kept: there may be a hundred thousand.
+	document Document
+}
+
+// Close gives up what the past is read from.
+func (p Past) Close() error {
+	if p.document == nil {
+		return nil
+	}
+	return p.document.Close()
 }
 
 // Notices are when the last audit first noticed what it would remove or
 // narrow, by the plan's keys.
-func (p Past) Notices() map[string]time.Time {
-	if p.Report == nil {
-		return map[string]time.Time{}
-	}
-	return p.Report.Prune.Plan.Notices()
-}
+func (p Past) Notices() map[string]time.Time { return p.notices }
 
 // Compare completes a report by what went before it: the findings' status and
 // the day on which each was first seen, those carried over, those resolved,
-// and the trend. The report's findings, gaps, measures and time must be there,
-// found being what this audit found.
-func (p Past) Compare(r *report.Report, found []finding.Finding) {
-	open, closed := p.index()
-	now := map[string]bool{}
-	r.Findings = make([]report.Finding, 0, len(found))
-	for _, f := range found {
-		if now[f.ID] {
-			continue // one rule, one subject: once
+// and the trend. The report's findings must be what this audit found, and its
+// gaps, measures and time must be there.
+func (p Past) Compare(r *report.Report) {
+	found := make(map[string]*report.Finding, len(r.Findings))
+	r.Findings = slices.DeleteFunc(r.Findings, func(f *report.Finding) bool {
+		if found[f.ID] != nil {
+			return true // one rule, one subject: once
 		}
-		now[f.ID] = true
-		entry := report.Finding{Finding: f, Status: report.New}
-		entry.FirstSeen = r.TakenAt
-		if before, ok := open[f.ID]; ok {
-			entry.Status, entry.FirstSeen = report.Open, before.FirstSeen
-		} else if before, ok := closed[f.ID]; ok {
-			entry.Status, entry.FirstSeen = report.Reopened, before.FirstSeen
-		}
-		r.Findings = append(r.Findings, entry)
-	}
+		found[f.ID] = f
+		f.Status, f.FirstSeen, f.HiddenBy = report.New, r.TakenAt, nil
+		return false
+	})
 	r.Resolved = nil
-	if p.Report != nil {
-		r.Previous = p.Report.ID
-		p.carry(r, now)
+	r.Previous = p.ID
+	if p.document != nil {
+		if err := p.carry(r, found); err != nil {
+			r.Gaps = append(r.Gaps, *gap(fmt.Sprintf("it could not be read a second time: %v", err)))
+		}
 	}
 	r.Sort()
 	if len(r.Resolved) > maxResolved {
+		clear(r.Resolved[maxResolved:])
 		r.Resolved = r.Resolved[:maxResolved]
 	}
 	p.draw(r)
 }
 
-func (p Past) index() (open map[string]report.Finding, closed map[string]report.Resolved) {
-	open, closed = map[string]report.Finding{}, map[string]report.Resolved{}
-	if p.Report == nil {
-		return open, closed
+// carry takes over what the last audit knew: of what this one found again, the
+// day on which it was first seen, and the rest as it is.
+func (p Past) carry(r *report.Report, found map[string]*report.Finding) error {
+	if _, err := p.document.Seek(0, io.SeekStart); err != nil {
+		return err
 	}
-	for _, f := range p.Report.Findings {
-		open[f.ID] = f
-	}
-	for _, f := range p.Report.Resolved {
-		closed[f.ID] = f
-	}
-	return open, closed
-}
-
-// carry takes over what the last audit knew and this one did not find.
-func (p Past) carry(r *report.Report, found map[string]bool) {
-	gaps := newView(p.Report.Gaps, r.Gaps)
-	for _, f := range p.Report.Findings {
-		if found[f.ID] {
-			continue
+	gaps := newView(p.gaps, r.Gaps)
+	return report.Walk(p.document, func(f *report.Finding) {
+		if now := found[f.ID]; now != nil {
+			now.Status, now.FirstSeen = report.Open, f.FirstSeen
+			return
 		}
 		if hiding := gaps.hiding(f); len(hiding) > 0 {
 			f.Status, f.HiddenBy = report.Unchecked, hiding
 			r.Findings = append(r.Findings, f)
-			continue
+			return
 		}
 		r.Resolved = append(r.Resolved, report.Resolved{Finding: f.Finding, ResolvedAt: r.TakenAt})
-	}
-	for _, f := range p.Report.Resolved {
-		if !found[f.ID] && r.TakenAt.Sub(f.ResolvedAt) <= Memory {
-			r.Resolved = append(r.Resolved, f)
+	}, func(f *report.Resolved) {
+		if now := found[f.ID]; now != nil {
+			now.Status, now.FirstSeen = report.Reopened, f.FirstSeen
+		} else if r.TakenAt.Sub(f.ResolvedAt) <= Memory {
+			r.Resolved = append(r.Resolved, *f)
 		}
-	}
+	})
 }
 
 // draw adds this audit's point to the trend. An audit that is repeated under
 // its id has one point.
 func (p Past) draw(r *report.Report) {
-	var trend []report.Point
-	if p.Report != nil {
-		trend = slices.DeleteFunc(slices.Clone(p.Report.Trend), func(x report.Point) bool { return x.ID == r.ID })
-	}
+	trend := slices.DeleteFunc(slices.Clone(p.trend), func(x report.Point) bool { return x.ID == r.ID })
 	trend = append(trend, report.Point{
 		ID:          r.ID,
 		TakenAt:     r.TakenAt,

@@ -3,17 +3,25 @@ package history
 import (
 	"context"
 	"fmt"
+	"io"
 
 	"databricks-credential-rotation/functions/audit/auditing/escape"
 	"databricks-credential-rotation/functions/audit/auditing/report"
 )
 
-// Source gives the JSON of the last audit's report, nil if there was none.
-type Source interface {
-	Last(ctx context.Context) ([]byte, error)
+// Document is the JSON of a report. It may be too large to be held in memory,
+// and is read twice.
+type Document interface {
+	io.ReadSeeker
+	io.Closer
 }
 
-// Load reads the last audit. One that cannot be read is a gap of this audit
+// Source gives the last audit's report, nil if there was none.
+type Source interface {
+	Last(ctx context.Context) (Document, error)
+}
+
+// Load reads the last audit, which must be closed. One that cannot be read is a gap of this audit
 // and no failure: without it every finding looks new, and nothing is resolved.
 func Load(ctx context.Context, s Source) (Past, *report.Gap) {
 	document, err := s.Last(ctx)
@@ -23,11 +31,13 @@ func Load(ctx context.Context, s Source) (Past, *report.Gap) {
 	if document == nil {
 		return Past{}, nil
 	}
-	last, err := report.Decode(document)
+	last, err := report.Read(document, func(*report.Finding) {}, func(*report.Resolved) {})
 	if err != nil {
+		_ = document.Close() // it was only read
 		return Past{}, gap(fmt.Sprintf("it is not a report that this version understands: %v", err))
 	}
-	return Past{Report: last}, nil
+	past := Past{ID: last.ID, gaps: last.Gaps, trend: last.Trend, notices: last.Prune.Plan.Notices(), document: document}
+	return past, nil
 }
 
 func gap(why string) *report.Gap {

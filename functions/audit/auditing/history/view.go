@@ -33,7 +33,7 @@ func newView(last, now []report.Gap) view {
 // there when the finding was last seen does not hide it: it was seen all the
 // same. So a workspace that can never be read does not keep findings of the
 // account open for ever.
-func (v view) hiding(f report.Finding) []string {
+func (v view) hiding(f *report.Finding) []string {
 	var names []string
 	for _, name := range f.HiddenBy {
 		if v.now[name] {

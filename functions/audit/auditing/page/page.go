@@ -9,11 +9,13 @@
 package page
 
 import (
-	"bytes"
+	"bufio"
 	"crypto/sha256"
 	_ "embed"
 	"encoding/base64"
+	"errors"
 	"fmt"
+	"io"
 	"regexp"
 	"time"
 
@@ -50,11 +52,11 @@ const (
 	maxBrief = 400
 )
 
-// Render writes the page. Findings must be sorted.
-func Render(r *report.Report) ([]byte, error) {
+// Write writes the page. Findings must be sorted.
+func Write(w io.Writer, r *report.Report) error {
 	pictures, err := draw(r)
 	if err != nil {
-		return nil, err
+		return err
 	}
 	title := "Databricks credentials, " + date(r.TakenAt)
 	document := h.Doctype(h.HTML(h.Lang("en"),
@@ -82,11 +84,11 @@ func Render(r *report.Report) ([]byte, error) {
 			h.Script(g.Raw(script)),
 		),
 	))
-	var b bytes.Buffer
-	if err := document.Render(&b); err != nil {
-		return nil, fmt.Errorf("write the HTML report: %w", err)
+	buffered := bufio.NewWriter(w)
+	if err := errors.Join(document.Render(buffered), buffered.Flush()); err != nil {
+		return fmt.Errorf("write the HTML report: %w", err)
 	}
-	return b.Bytes(), nil
+	return nil
 }
 
 // contentPolicy is the page's content security policy.

@@ -19,11 +19,11 @@ import (
 
 func render(t *testing.T, r *report.Report) []byte {
 	t.Helper()
-	document, err := page.Render(r)
-	if err != nil {
+	var document bytes.Buffer
+	if err := page.Write(&document, r); err != nil {
 		t.Fatal(err)
 	}
-	return document
+	return document.Bytes()
 }
 
 func parse(t *testing.T, document []byte) *html.Node {
@@ -134,7 +134,7 @@ func tame(r *report.Report) {
 		}
 	}
 	for i := range r.Findings {
-		f := &r.Findings[i]
+		f := r.Findings[i]
 		for _, s := range []*string{&f.Subject.ID, &f.Subject.Name, &f.Subject.ClientID, &f.Title, &f.Owner, &f.Evidence[0].Name, &f.Evidence[0].Value, &f.HiddenBy[0]} {
 			name(s)
 		}

@@ -171,7 +171,7 @@ func filter(r *report.Report) g.Node {
 	)
 }
 
-func row(columns []column, f report.Finding) g.Node {
+func row(columns []column, f *report.Finding) g.Node {
 	var evidence []g.Node
 	for _, e := range f.Evidence {
 		if e.Value == "" {

@@ -4,8 +4,6 @@ import (
 	"bytes"
 	"cmp"
 	"context"
-	"crypto/sha256"
-	"encoding/hex"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -18,6 +16,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/s3"
 
 	"databricks-credential-rotation/functions/audit/auditing/escape"
+	"databricks-credential-rotation/functions/audit/auditing/history"
 	"databricks-credential-rotation/functions/audit/auditing/page"
 	"databricks-credential-rotation/functions/audit/auditing/report"
 	"databricks-credential-rotation/functions/audit/auditing/summary"
@@ -75,23 +74,21 @@ func (b Bucket) put(ctx context.Context, r *report.Report) (summary.Where, error
 	folder := b.Prefix + r.TakenAt.UTC().Format("2006/01/02/") + r.ID + "/"
 	next := pointer{Version: pointerVersion, ID: r.ID, TakenAt: r.TakenAt.UTC()}
 	var faults []error
-	store := func(name, kind string, body []byte, err error) string {
+	store := func(name, kind string, write func(io.Writer) error) (key, sum string) {
+		document, err := spool(write)
 		if err == nil {
-			err = b.keep(ctx, folder+name, kind, body)
+			err = b.keep(ctx, folder+name, kind, document)
+			_ = document.Close() // it was only read
 		}
 		if err != nil {
 			faults = append(faults, err)
-			return ""
+			return "", ""
 		}
-		return folder + name
+		return folder + name, document.sum
 	}
-	body, err := report.Encode(r)
-	next.SHA256 = digest(body)
-	next.Report = store(documentJSON, "application/json", body, err)
-	body, err = sheet(r)
-	next.CSV = store(documentCSV, "text/csv; charset=utf-8", body, err)
-	body, err = page.Render(r)
-	next.HTML = store(documentHTML, "text/html; charset=utf-8", body, err)
+	next.Report, next.SHA256 = store(documentJSON, "application/json", func(w io.Writer) error { return report.Write(w, r) })
+	next.CSV, _ = store(documentCSV, "text/csv; charset=utf-8", func(w io.Writer) error { return table.Write(w, r) })
+	next.HTML, _ = store(documentHTML, "text/html; charset=utf-8", func(w io.Writer) error { return page.Write(w, r) })
 
 	if next.Report == "" {
 		faults = append(faults, fmt.Errorf("s3://%s/%s still points at the audit before, with which the next one compares", b.Name, b.Prefix+pointerKey))
@@ -109,31 +106,19 @@ func (b Bucket) put(ctx context.Context, r *report.Report) (summary.Where, error
 	return where, errors.Join(faults...)
 }
 
-func sheet(r *report.Report) ([]byte, error) {
-	var b bytes.Buffer
-	err := table.Write(&b, r)
-	return b.Bytes(), err
-}
-
-func digest(body []byte) string {
-	sum := sha256.Sum256(body)
-	return hex.EncodeToString(sum[:])
-}
-
 // keep stores evidence, once. Its name is taken only by itself: an upload
 // whose reply was lost is sent again and finds what it stored.
-func (b Bucket) keep(ctx context.Context, key, kind string, body []byte) error {
-	sum := digest(body)
+func (b Bucket) keep(ctx context.Context, key, kind string, document *spooled) error {
 	_, err := b.API.PutObject(ctx, &s3.PutObjectInput{
-		Bucket: &b.Name, Key: &key, Body: bytes.NewReader(body), ContentType: &kind, CacheControl: aws.String("no-store"),
-		IfNoneMatch: aws.String("*"), ExpectedBucketOwner: b.owner(), Metadata: map[string]string{"sha256": sum},
+		Bucket: &b.Name, Key: &key, Body: document, ContentLength: &document.size, ContentType: &kind, CacheControl: aws.String("no-store"),
+		IfNoneMatch: aws.String("*"), ExpectedBucketOwner: b.owner(), Metadata: map[string]string{"sha256": document.sum},
 	})
 	if err == nil {
 		return nil
 	}
 	if taken(err) {
 		there, headErr := b.API.HeadObject(ctx, &s3.HeadObjectInput{Bucket: &b.Name, Key: &key, ExpectedBucketOwner: b.owner()})
-		if headErr == nil && there.Metadata["sha256"] == sum {
+		if headErr == nil && there.Metadata["sha256"] == document.sum {
 			return nil
 		}
 		return fmt.Errorf("storing s3://%s/%s: something else has that name, and evidence is not written over", b.Name, key)
@@ -212,12 +197,9 @@ func (b Bucket) link(key string) string {
 	return fmt.Sprintf("https://%s.%s/s3/object/%s?region=%s&prefix=%s", b.Region, domain, b.Name, b.Region, url.QueryEscape(key))
 }
 
-// maxReport is far over what any estate's report has, in bytes.
-const maxReport = 512 << 20
-
 // Last is the JSON of the last audit's report, nil if there was none. It
 // implements history.Source.
-func (b Bucket) Last(ctx context.Context) ([]byte, error) {
+func (b Bucket) Last(ctx context.Context) (history.Document, error) {
 	body, _, err := b.get(ctx, b.Prefix+pointerKey)
 	if code(err) == noSuchKey {
 		return nil, nil
@@ -237,11 +219,12 @@ func (b Bucket) Last(ctx context.Context) ([]byte, error) {
 	case !strings.HasPrefix(p.Report, b.Prefix):
 		return nil, fmt.Errorf("s3://%s/%s: it points outside of %q", b.Name, b.Prefix+pointerKey, b.Prefix)
 	}
-	document, _, err := b.get(ctx, p.Report)
+	document, err := b.fetch(ctx, p.Report)
 	if err != nil {
 		return nil, b.unread(p.Report, err)
 	}
-	if digest(document) != p.SHA256 {
+	if document.sum != p.SHA256 {
+		_ = document.Close() // it was only read
 		return nil, fmt.Errorf("s3://%s/%s: its digest is not the one in %s: it was changed or cut short", b.Name, escape.Clip(p.Report, 200), pointerKey)
 	}
 	return document, nil
@@ -258,19 +241,35 @@ func (b Bucket) unread(key string, err error) error {
 // noSuchKey is S3's word for an object that is not there.
 const noSuchKey = "NoSuchKey"
 
-// get reads an object, and tells its entity tag.
+// maxPointer is far over what a pointer has, in bytes.
+const maxPointer = 1 << 20
+
+// get reads a small object, and tells its entity tag.
 func (b Bucket) get(ctx context.Context, key string) (body []byte, etag string, err error) {
 	out, err := b.API.GetObject(ctx, &s3.GetObjectInput{Bucket: &b.Name, Key: &key, ExpectedBucketOwner: b.owner()})
 	if err != nil {
 		return nil, "", err
 	}
 	defer func() { _ = out.Body.Close() }() // it was only read
-	body, err = io.ReadAll(io.LimitReader(out.Body, maxReport+1))
+	body, err = io.ReadAll(io.LimitReader(out.Body, maxPointer+1))
 	if err != nil {
 		return nil, "", err
 	}
-	if len(body) > maxReport {
-		return nil, "", errors.New("it is too large to be a report")
+	if len(body) > maxPointer {
+		return nil, "", errors.New("it is too large to be a pointer")
 	}
 	return body, aws.ToString(out.ETag), nil
+}
+
+// fetch reads an object into a file.
+func (b Bucket) fetch(ctx context.Context, key string) (*spooled, error) {
+	out, err := b.API.GetObject(ctx, &s3.GetObjectInput{Bucket: &b.Name, Key: &key, ExpectedBucketOwner: b.owner()})
+	if err != nil {
+		return nil, err
+	}
+	defer func() { _ = out.Body.Close() }() // it was only read
+	return spool(func(w io.Writer) error {
+		_, err := io.Copy(w, out.Body)
+		return err
+	})
 }

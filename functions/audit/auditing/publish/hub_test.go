@@ -57,7 +57,7 @@ func TestHubFollowsAFinding(t *testing.T) {
 	}{{report.New, "ACTIVE"}, {report.Open, "ACTIVE"}, {report.Unchecked, "ACTIVE"}, {"", "ARCHIVED"}, {report.Reopened, "ACTIVE"}} {
 		r.TakenAt = reporttest.TakenAt.AddDate(0, 0, day)
 		one.Status = test.status
-		r.Findings, r.Resolved = []report.Finding{one}, nil
+		r.Findings, r.Resolved = []*report.Finding{one}, nil
 		if test.status == "" {
 			r.Findings, r.Resolved = nil, []report.Resolved{{Finding: one.Finding, ResolvedAt: r.TakenAt}}
 		}
@@ -96,7 +96,7 @@ func TestHubTakesTheWorstFindings(t *testing.T) {
 	r := reporttest.Hostile()
 	for n := range 101 {
 		huge := strings.Repeat("\U0001f4a3\u202e", 3000)
-		f := r.Findings[0]
+		f := *r.Findings[0]
 		f.ID = fmt.Sprint("huge-", n)
 		f.Title, f.Owner, f.Rule, f.Remedy = huge, huge, huge, huge
 		f.Subject = finding.Subject{Kind: finding.Token, ID: huge, Name: huge, ClientID: huge}
@@ -104,11 +104,11 @@ func TestHubTakesTheWorstFindings(t *testing.T) {
 		for i := range 60 {
 			f.Evidence = append(f.Evidence, finding.Evidence{Name: fmt.Sprint(i, huge), Value: huge})
 		}
-		r.Findings = append(r.Findings, f)
+		r.Findings = append(r.Findings, &f)
 	}
 	empty := report.Finding{Finding: finding.Finding{ID: "empty", Severity: finding.Info, FirstSeen: r.TakenAt}, Status: report.New}
 	empty.Evidence = []finding.Evidence{{}}
-	r.Findings = append(r.Findings, empty)
+	r.Findings = append(r.Findings, &empty)
 	r.Deployment = "databricks-credentials"
 	if err := w.Deliver(t.Context(), r).Err(); err != nil {
 		t.Fatal(err)

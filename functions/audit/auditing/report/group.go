@@ -49,7 +49,7 @@ func (r *Report) Groups() []Group {
 	at := map[key]int{}
 	var groups []Group
 	for i := range r.Findings {
-		f := &r.Findings[i]
+		f := r.Findings[i]
 		k := key{f.Rule, f.Severity}
 		n, ok := at[k]
 		if !ok {

@@ -1,16 +1,19 @@
 package report
 
 import (
+	"bufio"
 	"bytes"
+	"cmp"
 	_ "embed"
 	"encoding/json"
 	"errors"
 	"fmt"
+	"hash/maphash"
 	"io"
-	"slices"
 	"strconv"
 	"strings"
 
+	"databricks-credential-rotation/functions/audit/auditing/blast"
 	"databricks-credential-rotation/functions/audit/auditing/escape"
 	"databricks-credential-rotation/functions/audit/auditing/finding"
 	"databricks-credential-rotation/functions/audit/auditing/prune"
@@ -22,66 +25,102 @@ import (
 //go:embed schema.json
 var Schema []byte
 
-// Encode writes a report as JSON, with one line for each element of a list: a
+// Write writes a report as JSON, with one line for each element of a list: a
 // report may have a hundred thousand findings, and is read with grep, too. No
-// character in it acts on a terminal.
-func Encode(r *Report) ([]byte, error) {
-	full := *r
-	full.Version = Version
-	full.fill()
-	var w writer
-	w.field("version", full.Version)
-	w.field("id", full.ID)
-	w.field("taken_at", full.TakenAt)
-	w.field("deployment", full.Deployment)
-	w.optional("account_id", full.AccountID)
-	w.optional("asked_by", full.AskedBy)
-	if full.DryRun {
+// character in it acts on a terminal. Nothing is held of it but the element at
+// hand.
+func Write(out io.Writer, r *Report) error {
+	w := writer{out: bufio.NewWriterSize(out, 64<<10)}
+	w.encoder = json.NewEncoder(&w.piece)
+	w.field("version", Version)
+	w.field("id", r.ID)
+	w.field("taken_at", r.TakenAt)
+	w.field("deployment", r.Deployment)
+	w.optional("account_id", r.AccountID)
+	w.optional("asked_by", r.AskedBy)
+	if r.DryRun {
 		w.field("dry_run", true)
 	}
-	w.optional("previous", full.Previous)
-	list(&w, "findings", full.Findings)
-	list(&w, "resolved", full.Resolved)
-	list(&w, "gaps", full.Gaps)
-	list(&w, "exposures", full.Exposures)
-	w.field("exposure_count", full.ExposureCount)
-	w.field("prune", full.Prune)
-	w.field("measures", full.Measures)
-	list(&w, "trend", full.Trend)
-	w.out.WriteString("\n}\n")
-	if w.err != nil {
-		return nil, fmt.Errorf("encode report %s: %w", escape.Clip(r.ID, 60), w.err)
+	w.optional("previous", r.Previous)
+	list(&w, "findings", r.Findings, func(f *Finding) any {
+		one := *f
+		one.Evidence = filled(f.Evidence)
+		return one
+	})
+	list(&w, "resolved", r.Resolved, func(f Resolved) any {
+		f.Evidence = filled(f.Evidence)
+		return f
+	})
+	list(&w, "gaps", r.Gaps, func(g Gap) any { return g })
+	list(&w, "exposures", r.Exposures, func(x blast.Reach) any {
+		x.Scopes, x.Workspaces, x.Access = filled(x.Scopes), filled(x.Workspaces), filled(x.Access)
+		return x
+	})
+	w.field("exposure_count", r.ExposureCount)
+	w.prune(r.Prune)
+	w.field("measures", r.Measures.filled())
+	list(&w, "trend", r.Trend, func(p Point) any { return p })
+	w.text("\n}\n")
+	if w.err == nil {
+		w.err = w.out.Flush()
 	}
-	return w.out.Bytes(), nil
+	if w.err != nil {
+		return fmt.Errorf("encode report %s: %w", escape.Clip(r.ID, 60), w.err)
+	}
+	return nil
 }
 
-// writer writes the fields of one object, a piece at a time: the encoder of
-// the standard library would hold the whole document three times.
+// Encode is [Write] into memory.
+func Encode(r *Report) ([]byte, error) {
+	var b bytes.Buffer
+	err := Write(&b, r)
+	return b.Bytes(), err
+}
+
+// writer writes the fields of one object, a piece at a time. The first error
+// stays.
 type writer struct {
-	out bytes.Buffer
-	err error
+	out     *bufio.Writer
+	encoder *json.Encoder
+	piece   bytes.Buffer // what the encoder wrote last
+	begun   bool
+	err     error
+}
+
+func (w *writer) text(s string) {
+	if w.err == nil {
+		_, w.err = w.out.WriteString(s)
+	}
+}
+
+func (w *writer) bytes(b []byte) {
+	if w.err == nil {
+		_, w.err = w.out.Write(b)
+	}
 }
 
 func (w *writer) name(name string) {
 	separator := ",\n"
-	if w.out.Len() == 0 {
+	if !w.begun {
 		separator = "{\n"
 	}
-	w.out.WriteString(separator + strconv.Quote(name) + ": ")
+	w.begun = true
+	w.text(separator + strconv.Quote(name) + ": ")
 }
 
-func (w *writer) value(v any) {
+// encode returns the value's JSON, which is good until the next one's.
+func (w *writer) encode(v any) []byte {
 	if w.err != nil {
-		return
+		return nil
 	}
-	piece, err := json.Marshal(v)
-	w.out.Write(escape.JSON(piece))
-	w.err = err
+	w.piece.Reset()
+	w.err = w.encoder.Encode(v)
+	return bytes.TrimSuffix(w.piece.Bytes(), []byte("\n"))
 }
 
 func (w *writer) field(name string, v any) {
 	w.name(name)
-	w.value(v)
+	w.bytes(escape.JSON(w.encode(v)))
 }
 
 func (w *writer) optional(name, v string) {
@@ -90,66 +129,53 @@ func (w *writer) optional(name, v string) {
 	}
 }
 
-func list[T any](w *writer, name string, elements []T) {
+func list[T any](w *writer, name string, elements []T, filled func(T) any) {
 	w.name(name)
-	w.out.WriteByte('[')
-	begin := w.out.Len()
-	for i := range elements {
-		if i == sample {
-			// Grown at once to what the rest will need, by the first of them.
-			w.out.Grow((w.out.Len() - begin) / sample * (len(elements) - sample) * 21 / 20)
-		}
+	w.text("[")
+	elementsOf(w, elements, filled)
+	w.text("]")
+}
+
+func elementsOf[T any](w *writer, elements []T, filled func(T) any) {
+	for i, one := range elements {
 		if i > 0 {
-			w.out.WriteByte(',')
+			w.text(",")
 		}
-		w.out.WriteByte('\n')
-		w.value(&elements[i])
-	}
-	w.out.WriteByte(']')
-}
-
-// sample is from how many elements the size of the others is estimated.
-const sample = 200
-
-// fill makes empty lists of missing ones: a list that was made and is empty
-// says so. It changes nothing that a copy of the report shares.
-func (r *Report) fill() {
-	r.Findings = filled(slices.Clone(r.Findings))
-	r.Resolved = filled(slices.Clone(r.Resolved))
-	r.Gaps = filled(r.Gaps)
-	r.Exposures = filled(slices.Clone(r.Exposures))
-	r.Prune.Plan.Items = filled(r.Prune.Plan.Items)
-	r.Trend = filled(r.Trend)
-	r.Measures.Ages = filled(r.Measures.Ages)
-	r.Measures.LastUse = filled(r.Measures.LastUse)
-	r.Measures.Scopes = filled(r.Measures.Scopes)
-	if r.Prune.Plan.Mode == "" {
-		r.Prune.Plan.Mode = policy.Report
-	}
-	if r.Prune.Plan.RightSize == "" {
-		r.Prune.Plan.RightSize = policy.Report
-	}
-	if d := r.Prune.Done; d != nil {
-		filledDone := *d
-		filledDone.Outcomes = filled(d.Outcomes)
-		if filledDone.Counts == nil {
-			filledDone.Counts = map[prune.Result]int{}
-		}
-		r.Prune.Done = &filledDone
-	}
-	for i := range r.Findings {
-		r.Findings[i].Evidence = filled(r.Findings[i].Evidence)
-	}
-	for i := range r.Resolved {
-		r.Resolved[i].Evidence = filled(r.Resolved[i].Evidence)
-	}
-	for i := range r.Exposures {
-		r.Exposures[i].Scopes = filled(r.Exposures[i].Scopes)
-		r.Exposures[i].Workspaces = filled(r.Exposures[i].Workspaces)
-		r.Exposures[i].Access = filled(r.Exposures[i].Access)
+		w.text("\n")
+		w.bytes(escape.JSON(w.encode(filled(one))))
 	}
 }
 
+// prune writes the plan's items as the elements of a list: there may be as many
+// as there are credentials.
+func (w *writer) prune(p Prune) {
+	w.name("prune")
+	plan := p.Plan
+	plan.Items = []prune.Item{}
+	plan.Mode, plan.RightSize = cmp.Or(plan.Mode, policy.Report), cmp.Or(plan.RightSize, policy.Report)
+	// The items are the plan's last field.
+	head, ok := bytes.CutSuffix(w.encode(plan), []byte("]}"))
+	if !ok && w.err == nil {
+		w.err = errors.New("the plan does not end with its items")
+	}
+	w.text(`{"plan":`)
+	w.bytes(escape.JSON(head))
+	elementsOf(w, p.Plan.Items, func(item prune.Item) any { return item })
+	w.text("]}")
+	if p.Done != nil {
+		done := *p.Done
+		done.Outcomes = filled(done.Outcomes)
+		if done.Counts == nil {
+			done.Counts = map[prune.Result]int{}
+		}
+		w.text(`,"done":`)
+		w.bytes(escape.JSON(w.encode(done)))
+	}
+	w.text("}")
+}
+
+// filled makes an empty list of a missing one: a list that was made and is
+// empty says so.
 func filled[T any](list []T) []T {
 	if list == nil {
 		return []T{}
@@ -157,51 +183,117 @@ func filled[T any](list []T) []T {
 	return list
 }
 
+func (m Measures) filled() Measures {
+	m.Ages, m.LastUse, m.Scopes = filled(m.Ages), filled(m.LastUse), filled(m.Scopes)
+	return m
+}
+
 // Decode reads what [Encode] wrote. It refuses what it does not know, so that
-// a report is never half understood. It reads element by element, for the same
-// reason as Encode writes so.
+// a report is never half understood.
 func Decode(document []byte) (*Report, error) {
-	dec := json.NewDecoder(bytes.NewReader(document))
-	dec.DisallowUnknownFields()
-	if t, err := dec.Token(); err != nil || t != json.Delim('{') {
-		return nil, errors.New("a report must be a JSON object")
+	var r *Report
+	var findings []*Finding
+	var resolved []Resolved
+	r, err := Read(bytes.NewReader(document), func(f *Finding) { findings = append(findings, f) }, func(f *Resolved) { resolved = append(resolved, *f) })
+	if err != nil {
+		return nil, err
 	}
-	var r Report
+	r.Findings, r.Resolved = findings, resolved
+	return r, nil
+}
+
+// Read reads a report like [Decode] and passes each finding on instead of
+// keeping it.
+func Read(document io.Reader, open func(*Finding), resolved func(*Resolved)) (*Report, error) {
+	in := newReader(document, open, resolved)
+	in.seen = map[uint64]bool{}
+	if err := in.all(nil); err != nil {
+		return nil, err
+	}
+	return in.checked()
+}
+
+// Walk passes the findings of a report on that [Read] has read before, and
+// looks at nothing else in it.
+func Walk(document io.Reader, open func(*Finding), resolved func(*Resolved)) error {
+	in := newReader(document, open, resolved)
+	lists := 0
+	return in.all(func(name string) bool {
+		if name == "findings" || name == "resolved" {
+			lists++
+		}
+		return lists == 2
+	})
+}
+
+// reader reads a report element by element.
+type reader struct {
+	dec      *json.Decoder
+	report   Report
+	open     func(*Finding)
+	resolved func(*Resolved)
+	// seen are the ids so far, by a hash; nil if nothing is to be checked.
+	seen   map[uint64]bool
+	seed   maphash.Seed
+	faults faults
+}
+
+func newReader(document io.Reader, open func(*Finding), resolved func(*Resolved)) *reader {
+	dec := json.NewDecoder(document)
+	dec.DisallowUnknownFields()
+	return &reader{dec: dec, open: open, resolved: resolved, seed: maphash.MakeSeed()}
+}
+
+// all reads the fields, until enough says that it was the last to be read.
+func (in *reader) all(enough func(name string) bool) error {
+	if t, err := in.dec.Token(); err != nil || t != json.Delim('{') {
+		return errors.New("a report must be a JSON object")
+	}
 	seen := map[string]bool{}
-	for dec.More() {
-		t, err := dec.Token()
+	for in.dec.More() {
+		t, err := in.dec.Token()
 		if err != nil {
-			return nil, fmt.Errorf("report: %w", reduce(err))
+			return fmt.Errorf("report: %w", reduce(err))
 		}
 		name, _ := t.(string)
 		if seen[name] {
-			return nil, fmt.Errorf("report: %s is there twice", escape.Clip(name, 80))
+			return fmt.Errorf("report: %s is there twice", escape.Clip(name, 80))
 		}
 		seen[name] = true
-		if err := r.read(dec, name); err != nil {
-			return nil, err
+		if err := in.field(name); err != nil {
+			return err
+		}
+		if enough != nil && enough(name) {
+			return nil
 		}
 	}
-	if _, err := dec.Token(); err != nil {
-		return nil, fmt.Errorf("report: %w", reduce(err))
+	if _, err := in.dec.Token(); err != nil {
+		return fmt.Errorf("report: %w", reduce(err))
 	}
-	if _, err := dec.Token(); !errors.Is(err, io.EOF) {
-		return nil, errors.New("report: there is something after its end")
+	if _, err := in.dec.Token(); !errors.Is(err, io.EOF) {
+		return errors.New("report: there is something after its end")
 	}
-	if err := r.check(); err != nil {
-		return nil, err
-	}
-	return &r, nil
+	return nil
 }
 
-// read reads the value of one field.
-func (r *Report) read(dec *json.Decoder, name string) error {
+// field reads the value of one field.
+func (in *reader) field(name string) error {
 	var err error
+	r := &in.report
 	switch name {
 	case "findings":
-		r.Findings, err = elements[Finding](dec)
+		err = elements(in.dec, func(i int, f *Finding) {
+			in.check(name, i, f.Finding)
+			in.open(f)
+		})
 	case "resolved":
-		r.Resolved, err = elements[Resolved](dec)
+		err = elements(in.dec, func(i int, f *Resolved) {
+			in.check(name, i, f.Finding)
+			if in.seen != nil && f.ResolvedAt.IsZero() {
+				in.faults.add("report: resolved[%d]: resolved_at is missing", i)
+			}
+			in.resolved(f)
+		})
 	default:
 		var into any
 		switch name {
@@ -236,7 +328,7 @@ func (r *Report) read(dec *json.Decoder, name string) error {
 		default:
 			return fmt.Errorf("report: unknown field %q", escape.Clip(name, 80))
 		}
-		err = dec.Decode(into)
+		err = in.dec.Decode(into)
 	}
 	if err != nil {
 		return fmt.Errorf("report: %s: %w", name, reduce(err))
@@ -248,20 +340,19 @@ func (r *Report) read(dec *json.Decoder, name string) error {
 	return nil
 }
 
-func elements[T any](dec *json.Decoder) ([]T, error) {
+func elements[T any](dec *json.Decoder, take func(i int, one *T)) error {
 	if t, err := dec.Token(); err != nil || t != json.Delim('[') {
-		return nil, errors.New("it must be a list")
+		return errors.New("it must be a list")
 	}
-	var all []T
-	for dec.More() {
-		var one T
-		if err := dec.Decode(&one); err != nil {
-			return nil, err
+	for i := 0; dec.More(); i++ {
+		one := new(T)
+		if err := dec.Decode(one); err != nil {
+			return err
 		}
-		all = append(all, one)
+		take(i, one)
 	}
 	_, err := dec.Token()
-	return all, err
+	return err
 }
 
 // reduce keeps the decoder's word for what is wrong and where, and escapes
@@ -270,50 +361,62 @@ func reduce(err error) error {
 	return errors.New(escape.Clip(strings.TrimPrefix(err.Error(), "json: "), 200))
 }
 
-// check finds what a decoder accepts and no report has.
-func (r *Report) check() error {
-	var faults []error
+// checked is the report, if it has what a decoder does not ask for.
+func (in *reader) checked() (*Report, error) {
+	r := &in.report
+	var missing faults
 	if r.Version == "" {
-		faults = append(faults, errors.New("report: version is missing"))
+		missing.add("report: version is missing")
 	}
 	if r.ID == "" {
-		faults = append(faults, errors.New("report: id is missing"))
+		missing.add("report: id is missing")
 	}
 	if r.TakenAt.IsZero() {
-		faults = append(faults, errors.New("report: taken_at is missing"))
+		missing.add("report: taken_at is missing")
 	}
-	seen := map[string]bool{}
-	for i, f := range r.Findings {
-		if err := checkFinding(f.Finding, seen); err != nil {
-			faults = append(faults, fmt.Errorf("report: findings[%d]: %w", i, err))
-		}
+	if err := errors.Join(missing.err(), in.faults.err()); err != nil {
+		return nil, err
 	}
-	for i, f := range r.Resolved {
-		if err := checkFinding(f.Finding, seen); err != nil {
-			faults = append(faults, fmt.Errorf("report: resolved[%d]: %w", i, err))
-		}
-		if f.ResolvedAt.IsZero() {
-			faults = append(faults, fmt.Errorf("report: resolved[%d]: resolved_at is missing", i))
-		}
-	}
-	const most = 20
-	if more := len(faults) - most; more > 0 {
-		faults = append(faults[:most], fmt.Errorf("… and %d more", more))
-	}
-	return errors.Join(faults...)
+	return r, nil
 }
 
-func checkFinding(f finding.Finding, seen map[string]bool) error {
+// check finds what a decoder accepts and no finding has.
+func (in *reader) check(list string, i int, f finding.Finding) {
+	if in.seen == nil {
+		return
+	}
+	id := maphash.String(in.seed, f.ID)
 	switch {
 	case f.ID == "" || f.Rule == "":
-		return errors.New("id or rule is missing")
-	case seen[f.ID]:
-		return fmt.Errorf("id %s is there twice", escape.Clip(f.ID, 80))
+		in.faults.add("report: %s[%d]: id or rule is missing", list, i)
+	case in.seen[id]:
+		in.faults.add("report: %s[%d]: id %s is there twice", list, i, escape.Clip(f.ID, 80))
 	case f.Severity < finding.Info || f.Severity > finding.Critical:
-		return errors.New("severity is missing")
+		in.faults.add("report: %s[%d]: severity is missing", list, i)
 	case f.FirstSeen.IsZero():
-		return errors.New("first_seen is missing")
+		in.faults.add("report: %s[%d]: first_seen is missing", list, i)
 	}
-	seen[f.ID] = true
-	return nil
+	in.seen[id] = true
+}
+
+// faults are the first of many.
+type faults struct {
+	list []error
+	more int
+}
+
+func (f *faults) add(format string, args ...any) {
+	const most = 20
+	if len(f.list) == most {
+		f.more++
+		return
+	}
+	f.list = append(f.list, fmt.Errorf(format, args...))
+}
+
+func (f *faults) err() error {
+	if f.more > 0 {
+		return errors.Join(append(f.list, fmt.Errorf("… and %d more", f.more))...)
+	}
+	return errors.Join(f.list...)
 }

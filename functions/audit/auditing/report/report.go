@@ -40,7 +40,7 @@ type Report struct {
 	Previous string `json:"previous,omitempty"`
 
 	// Findings are open, the most severe first.
-	Findings []Finding `json:"findings"`
+	Findings []*Finding `json:"findings"`
 	// Resolved are the findings that are open no more, the latest first. They
 	// are remembered for a while, so that one that returns is known.
 	Resolved []Resolved `json:"resolved"`
@@ -285,15 +285,18 @@ func (r *Report) WithStatus(s Status) int {
 	return n
 }
 
-// JustResolved are the findings that this audit resolved.
+// JustResolved are the findings that this audit resolved, which in a sorted
+// report are the first ones.
 func (r *Report) JustResolved() []Resolved {
-	var just []Resolved
-	for _, f := range r.Resolved {
-		if f.ResolvedAt.Equal(r.TakenAt) {
-			just = append(just, f)
-		}
+	from := 0
+	for from < len(r.Resolved) && r.Resolved[from].ResolvedAt.After(r.TakenAt) {
+		from++ // by a clock that was ahead
 	}
-	return just
+	to := from
+	for to < len(r.Resolved) && r.Resolved[to].ResolvedAt.Equal(r.TakenAt) {
+		to++
+	}
+	return r.Resolved[from:to:to]
 }
 
 // Worst is the greatest severity of an open finding, zero if there is none.
@@ -323,9 +326,9 @@ func byScore(a, b blast.Reach) int {
 // Sort puts everything into the order in which people should read it, the
 // same for the same content.
 func (r *Report) Sort() {
-	slices.SortFunc(r.Findings, func(a, b Finding) int { return byUrgency(a.Finding, b.Finding) })
+	slices.SortFunc(r.Findings, func(a, b *Finding) int { return byUrgency(&a.Finding, &b.Finding) })
 	slices.SortFunc(r.Resolved, func(a, b Resolved) int {
-		return cmp.Or(b.ResolvedAt.Compare(a.ResolvedAt), byUrgency(a.Finding, b.Finding))
+		return cmp.Or(b.ResolvedAt.Compare(a.ResolvedAt), byUrgency(&a.Finding, &b.Finding))
 	})
 	slices.SortFunc(r.Exposures, byScore)
 	slices.SortFunc(r.Gaps, func(a, b Gap) int {
@@ -336,7 +339,7 @@ func (r *Report) Sort() {
 	})
 }
 
-func byUrgency(a, b finding.Finding) int {
+func byUrgency(a, b *finding.Finding) int {
 	return cmp.Or(cmp.Compare(b.Severity, a.Severity), cmp.Compare(a.Rule, b.Rule), bySubject(a.Subject, b.Subject), cmp.Compare(a.ID, b.ID))
 }
 

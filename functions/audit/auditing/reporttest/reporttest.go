@@ -44,7 +44,7 @@ func Sample() *report.Report {
 		return finding.Subject{Kind: finding.Token, ID: id, Name: name, Workspace: workspace}
 	}
 	add := func(status report.Status, severity finding.Severity, rule, title string, s finding.Subject, owner, remedy string, age time.Duration, evidence ...finding.Evidence) {
-		r.Findings = append(r.Findings, report.Finding{
+		r.Findings = append(r.Findings, &report.Finding{
 			Status: status,
 			Finding: finding.Finding{
 				ID: finding.StableID(rule, s, ""), Rule: rule, Severity: severity, Subject: s, Title: title,
@@ -196,7 +196,7 @@ func Hostile() *report.Report {
 	r.Findings = nil
 	for i, attack := range Attacks() {
 		s := finding.Subject{Kind: finding.Token, ID: attack, Name: attack, Workspace: int64(i), ClientID: attack}
-		r.Findings = append(r.Findings, report.Finding{
+		r.Findings = append(r.Findings, &report.Finding{
 			Status: report.New, HiddenBy: []string{attack},
 			Finding: finding.Finding{
 				ID: "pat-unused-" + strconv.Itoa(i), Rule: "pat-unused", Severity: report.Severities()[i%5], Subject: s, Title: "A token " + attack,
@@ -222,10 +222,10 @@ func Hostile() *report.Report {
 // can be.
 func Large(findings int) *report.Report {
 	r := Sample()
-	r.Findings = make([]report.Finding, 0, findings)
+	r.Findings = make([]*report.Finding, 0, findings)
 	for i := range findings {
 		s := finding.Subject{Kind: finding.Token, ID: fmt.Sprintf("%064x", i), Name: fmt.Sprintf("token %d of somebody with a very long name in the directory", i), Workspace: workspace}
-		r.Findings = append(r.Findings, report.Finding{
+		r.Findings = append(r.Findings, &report.Finding{
 			Status: report.Open,
 			Finding: finding.Finding{
 				ID: finding.StableID("pat-unused", s, ""), Rule: "pat-unused", Severity: report.Severities()[i%5], Subject: s,

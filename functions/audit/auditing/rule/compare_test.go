@@ -8,7 +8,15 @@ import (
 	"github.com/google/go-cmp/cmp/cmpopts"
 
 	"databricks-credential-rotation/functions/audit/auditing/finding"
+	"databricks-credential-rotation/functions/audit/auditing/inventory"
+	"databricks-credential-rotation/functions/audit/auditing/rule"
 )
+
+// judge collects what is found.
+func judge(e *rule.Estate, by func(*rule.Estate, func(finding.Finding)) []inventory.Gap) (found []finding.Finding, gaps []inventory.Gap) {
+	gaps = by(e, func(f finding.Finding) { found = append(found, f) })
+	return found, gaps
+}
 
 func compare(t *testing.T, found []finding.Finding, want []string) {
 	t.Helper()

@@ -1,7 +1,6 @@
 package rule
 
 import (
-	"cmp"
 	"fmt"
 	"slices"
 	"strings"
@@ -94,39 +93,32 @@ func NewEstate(inv *inventory.Inventory, p policy.Policy, place Place) *Estate {
 	return e
 }
 
-// Judge finds every fault, the worst first. A rule that stumbles over what it
-// sees is a gap, and stops none of the others.
-func Judge(e *Estate) ([]finding.Finding, []inventory.Gap) {
-	return judge(e, checks())
+// Judge finds every fault, and says each as it is found: there may be as many
+// as there are credentials, and more. A rule that stumbles over what it sees is
+// a gap, and stops none of the others.
+func Judge(e *Estate, say func(finding.Finding)) []inventory.Gap {
+	return judge(e, checks(), say)
 }
 
-func judge(e *Estate, checks []check) ([]finding.Finding, []inventory.Gap) {
-	var (
-		all  []finding.Finding
-		gaps []inventory.Gap
-	)
+func judge(e *Estate, checks []check, say func(finding.Finding)) []inventory.Gap {
+	var gaps []inventory.Gap
 	for _, c := range checks {
-		found, err := c.run(e)
-		all = append(all, found...)
-		if err != nil {
+		if err := c.run(e, say); err != nil {
 			gaps = append(gaps, inventory.Gap{Where: "the audit", What: "rule " + c.ID, Why: err.Error()})
 		}
 	}
-	slices.SortFunc(all, func(a, b finding.Finding) int {
-		return cmp.Or(cmp.Compare(b.Severity, a.Severity), cmp.Compare(a.Rule, b.Rule), cmp.Compare(a.ID, b.ID))
-	})
-	return all, gaps
+	return gaps
 }
 
-// run returns what was found until the rule stumbled, if it did.
-func (c check) run(e *Estate) (found []finding.Finding, err error) {
+// run returns why the rule stumbled, if it did.
+func (c check) run(e *Estate, say func(finding.Finding)) (err error) {
 	defer func() {
 		if fault := recover(); fault != nil {
 			err = fmt.Errorf("it stumbled: %.200v", fault)
 		}
 	}()
-	c.find(e, c.Rule, func(f finding.Finding) { found = append(found, f) })
-	return found, nil
+	c.find(e, c.Rule, say)
+	return nil
 }
 
 // Rules are the rules of this package, in the order of the reference.
@@ -158,7 +150,7 @@ type match struct {
 
 // because is a match with these facts, given as names and values in turn.
 func because(facts ...string) *match {
-	m := &match{}
+	m := &match{evidence: make([]finding.Evidence, 0, len(facts)/2)}
 	for i := 0; i+1 < len(facts); i += 2 {
 		m.evidence = append(m.evidence, finding.Evidence{Name: facts[i], Value: facts[i+1]})
 	}

@@ -332,7 +332,7 @@ func TestRules(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			w := healthy()
 			c.spoil(w)
-			found, gaps := rule.Judge(rule.NewEstate(w.Inventory, w.policy, place))
+			found, gaps := judge(rule.NewEstate(w.Inventory, w.policy, place), rule.Judge)
 			compare(t, found, c.want)
 			if len(gaps) > 0 {
 				t.Errorf("rules stumbled: %v", gaps)
@@ -369,8 +369,8 @@ func TestEveryRuleHasACase(t *testing.T) {
 func TestRuleStumbles(t *testing.T) {
 	w := healthy()
 	w.token().ExpiresAt = time.Time{}
-	found, gaps := rule.JudgeStumbling(rule.NewEstate(w.Inventory, w.policy, place))
-	if len(found) != 2 || found[0].Rule != "pat-no-expiry" || found[1].Rule != "stumbling" {
+	found, gaps := judge(rule.NewEstate(w.Inventory, w.policy, place), rule.JudgeStumbling)
+	if len(found) != 2 || found[0].Rule != "stumbling" || found[1].Rule != "pat-no-expiry" {
 		t.Errorf("found %v", found)
 	}
 	if len(gaps) != 1 || gaps[0].What != "rule stumbling" || !strings.Contains(gaps[0].Why, "index out of range") {

@@ -22,7 +22,7 @@ func TestRemedies(t *testing.T) {
 	for _, c := range cases() {
 		w := healthy()
 		c.spoil(w)
-		found, _ := rule.Judge(rule.NewEstate(w.Inventory, w.policy, place))
+		found, _ := judge(rule.NewEstate(w.Inventory, w.policy, place), rule.Judge)
 		for _, f := range found {
 			if old, ok := lines[f.Rule]; !ok || f.Remedy < old {
 				lines[f.Rule] = f.Remedy

@@ -32,12 +32,12 @@ func Write(w io.Writer, r *report.Report) error {
 		return fmt.Errorf("write the CSV: %w", err)
 	}
 	for _, f := range r.Findings {
-		if err := out.Write(row(r, f.Finding, string(f.Status), time.Time{})); err != nil {
+		if err := out.Write(row(r, &f.Finding, string(f.Status), time.Time{})); err != nil {
 			return fmt.Errorf("write the CSV: %w", err)
 		}
 	}
 	for _, f := range r.JustResolved() {
-		if err := out.Write(row(r, f.Finding, "resolved", f.ResolvedAt)); err != nil {
+		if err := out.Write(row(r, &f.Finding, "resolved", f.ResolvedAt)); err != nil {
 			return fmt.Errorf("write the CSV: %w", err)
 		}
 	}
@@ -48,7 +48,7 @@ func Write(w io.Writer, r *report.Report) error {
 	return nil
 }
 
-func row(r *report.Report, f finding.Finding, status string, resolvedAt time.Time) []string {
+func row(r *report.Report, f *finding.Finding, status string, resolvedAt time.Time) []string {
 	evidence := make([]string, 0, len(f.Evidence))
 	for _, e := range f.Evidence {
 		evidence = append(evidence, e.Name+": "+e.Value)
