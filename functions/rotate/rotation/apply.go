@@ -59,7 +59,9 @@ func (r *run) issue(ctx context.Context, o Observation, plan Issue, write manage
 		return next, err
 	}
 	next.ClientSecret, next.OAuthSecretID = created.Value, created.ID
-	next.IssuedAt, next.ExpiresAt = created.CreateTime, created.ExpireTime
+	if next.IssuedAt, next.ExpiresAt = created.CreateTime, created.ExpireTime; next.IssuedAt.IsZero() {
+		next.IssuedAt = r.now()
+	}
 	if created.Lifetime() != fingerprint(o.Secret.ARN, r.policy.Lifetime) {
 		r.Log.WarnContext(ctx, "Databricks did not keep the lifetime that was asked for: if a run dies, its OAuth secret will be taken for somebody else's",
 			"secret", o.Secret.Name, "oauth_secret_id", created.ID)
@@ -111,6 +113,8 @@ func (r *run) store(ctx context.Context, o Observation, next credential.Credenti
 	switch {
 	case err == nil:
 		return nil
+	case attempted && entry.Err == nil:
+		return &untoldError{fmt.Errorf("%w; version %s is %s all the same, with OAuth secret %s", err, write.VersionID, write.Label, next.OAuthSecretID)}
 	case !attempted || errors.Is(err, managedsecret.ErrNotWritten):
 		return r.discard(ctx, o, next.OAuthSecretID, r.heldOr(ctx, o, err))
 	case errors.Is(err, managedsecret.ErrVersionExists):
@@ -120,9 +124,15 @@ func (r *run) store(ctx context.Context, o Observation, next credential.Credenti
 		return r.overtaken(ctx, o, write)
 	default:
 		return fmt.Errorf("%w; whether version %s was stored is not known, so its OAuth secret %s is kept; the next run finds out",
-			err, write.VersionID, next.OAuthSecretID)
+			r.heldOr(ctx, o, err), write.VersionID, next.OAuthSecretID)
 	}
 }
+
+// untoldError means that the version was stored, and that the trail has no
+// entry after it.
+type untoldError struct{ error }
+
+func (e *untoldError) Unwrap() error { return e.error }
 
 // overtaken tells a version that another run has just made current from one
 // that stood in the way for another reason.
@@ -272,9 +282,10 @@ func (r *run) retire(ctx context.Context, o Observation, retirement Retirement) 
 func (r *run) clear(ctx context.Context, o Observation, versionID, why string) error {
 	entry := r.entry(o, "clear", why)
 	entry.VersionID = versionID
-	return r.record(ctx, &entry, func() error {
+	err := r.record(ctx, &entry, func() error {
 		return r.Store.MoveLabel(ctx, o.Secret.ARN, managedsecret.Pending, versionID, "")
 	})
+	return r.heldOr(ctx, o, err)
 }
 
 func (r *run) entry(o Observation, action, why string) trail.Entry {

@@ -210,26 +210,29 @@ func (r *run) bring(ctx context.Context, s managedsecret.Secret, current Version
 	write := managedsecret.Write{Label: managedsecret.Current, VersionID: o.nextVersionID()}
 	issued, err := r.issue(ctx, o, *plan.Issue, write)
 	if errors.Is(err, errTaken) {
-		// With all versions read, an id is found that none has.
-		if err = r.readVersions(ctx, &o); err == nil {
+		// With all versions read, an id is found that none has. Unless another
+		// run was first, and the answer that it was not was a stale one.
+		switch err = r.readVersions(ctx, &o); {
+		case err != nil:
+		case o.Current.ID != current.ID:
+			err = errOvertaken
+		default:
 			write.VersionID = o.nextVersionID()
 			issued, err = r.issue(ctx, o, *plan.Issue, write)
 		}
 	}
+	var blocked *blockedError
 	switch {
 	case errors.Is(err, errOvertaken):
 		out.Overtaken = true
 		return out
-	case err != nil:
-		var blocked *blockedError
-		if errors.As(err, &blocked) {
-			out.Block = &blocked.Block
-		}
-		return out.fail(errors.Join(err, kept))
+	case err == nil || errors.As(err, new(*untoldError)):
+		out.Issued, out.Version = issued.OAuthSecretID, write.VersionID
+		out.IssuedAt, out.ExpiresAt = issued.IssuedAt, issued.ExpiresAt
+	case errors.As(err, &blocked):
+		out.Block = &Block{blocked.Kind, err.Error()} // with what became of the new one
 	}
-	out.Issued, out.Version = issued.OAuthSecretID, write.VersionID
-	out.IssuedAt, out.ExpiresAt = issued.IssuedAt, issued.ExpiresAt
-	return out.fail(kept)
+	return out.fail(errors.Join(err, kept))
 }
 
 // idle tells that a secret needs no look, by what Secrets Manager says alone.

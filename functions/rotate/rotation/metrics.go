@@ -26,6 +26,9 @@ func (r *run) numbers(report *Report) []metric.Metric {
 			default:
 				n["blocked"]++
 			}
+			if o.fault() != nil {
+				n["failed"]++ // besides what blocks it
+			}
 		}
 		if o.dead {
 			n["dead"]++
@@ -37,7 +40,7 @@ func (r *run) numbers(report *Report) []metric.Metric {
 		{Name: "Secrets", Unit: metric.Count, Value: float64(report.Secrets)},
 		{Name: "Rotated", Unit: metric.Count, Value: float64(report.Counts[Rotated] + report.Counts[Issued])},
 		{Name: "Retired", Unit: metric.Count, Value: float64(n["retired"])},
-		{Name: "Failed", Unit: metric.Count, Value: float64(report.Counts[Failed])},
+		{Name: "Failed", Unit: metric.Count, Value: float64(report.Counts[Failed] + n["failed"])},
 		{Name: "Blocked", Unit: metric.Count, Value: float64(n["blocked"])},
 		{Name: "Held", Unit: metric.Count, Value: float64(n["held"])},
 		{Name: "Overdue", Unit: metric.Count, Value: float64(n["overdue"])},

@@ -422,7 +422,9 @@ func (o Observation) reason(p policy.Policy, live map[string]databricks.OAuthSec
 	issuedAt, expiresAt := c.IssuedAt, c.ExpiresAt
 	if isListed {
 		// Databricks knows better than what somebody may have edited.
-		issuedAt, expiresAt = listed.CreateTime, listed.ExpireTime
+		if expiresAt = listed.ExpireTime; !listed.CreateTime.IsZero() {
+			issuedAt = listed.CreateTime
+		}
 	}
 	if issuedAt.IsZero() {
 		return Adopted

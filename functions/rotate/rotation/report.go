@@ -2,6 +2,7 @@ package rotation
 
 import (
 	"encoding/json"
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -76,8 +77,8 @@ func (o Outcome) MarshalJSON() ([]byte, error) {
 		plain
 		Error string `json:"error,omitempty"`
 	}{Status: o.Status(), plain: plain(o)}
-	if o.Err != nil && o.Block == nil {
-		out.Error = o.Err.Error()
+	if err := o.fault(); err != nil {
+		out.Error = err.Error()
 	}
 	return json.Marshal(out)
 }
@@ -89,6 +90,14 @@ func newOutcome(s managedsecret.Secret, current Version) Outcome {
 func (o Outcome) fail(err error) Outcome {
 	o.Err = err
 	return o
+}
+
+// fault is what went wrong besides what the block tells.
+func (o Outcome) fault() error {
+	if o.Block != nil && errors.As(o.Err, new(*blockedError)) {
+		return nil
+	}
+	return o.Err
 }
 
 func (o Outcome) planned(p Plan) Outcome {
@@ -121,16 +130,24 @@ func (o Outcome) Status() Status {
 	}
 }
 
+// trouble is what the person on call has to know, empty if there is nothing.
+func (o Outcome) trouble() string {
+	var parts []string
+	if o.Block != nil {
+		parts = append(parts, fmt.Sprintf("%s: %s", o.Block.Kind, o.Block.Message))
+	}
+	if err := o.fault(); err != nil {
+		parts = append(parts, err.Error())
+	}
+	return strings.Join(parts, "; and ")
+}
+
 // problem is the line for the person on call, empty if there is none.
 func (o Outcome) problem() string {
-	switch {
-	case o.Block != nil:
-		return fmt.Sprintf("%s: %s: %s", o.Secret, o.Block.Kind, o.Block.Message)
-	case o.Err != nil:
-		return fmt.Sprintf("%s: %v", o.Secret, o.Err)
-	default:
-		return ""
+	if trouble := o.trouble(); trouble != "" {
+		return o.Secret + ": " + trouble
 	}
+	return ""
 }
 
 // Report is the result of a run over any number of secrets.

@@ -179,13 +179,12 @@ func (r *run) log(ctx context.Context, report *Report) {
 		if o.Planned {
 			attrs = append(attrs, slog.Bool("dry_run", true))
 		}
+		if trouble := o.trouble(); trouble != "" {
+			level = slog.LevelError
+			add("error", trouble)
+		}
 		if o.Block != nil {
-			level = slog.LevelError
 			add("block", string(o.Block.Kind))
-			add("error", o.Block.Message)
-		} else if o.Err != nil {
-			level = slog.LevelError
-			add("error", o.Err.Error())
 		}
 		r.Log.LogAttrs(ctx, level, "secret", attrs...)
 	}
