@@ -53,8 +53,13 @@ type Managed struct {
 	// Scopes are those that its OAuth secrets must have.
 	Scopes []string
 
-	// foreign are the secrets that people made.
-	foreign map[string]bool
+	// foreign are the secrets that people made, each with its value; mayGo tells
+	// that somebody has asked for their end.
+	foreign map[string]string
+	mayGo   bool
+	// registered is the one that a person made to begin with, and noted the id
+	// of: it is the rotation's.
+	registered databrickstest.OAuthSecret
 	// seen is the value of AWSCURRENT when it was last looked at.
 	seen string
 	// history are the credentials that were current, oldest first.
@@ -156,7 +161,7 @@ type Registration struct {
 // Register adds a service principal and its managed secret.
 func (e *Estate) Register(ctx context.Context, r Registration) (*Managed, error) {
 	m := &Managed{
-		Name: r.Name, Scopes: r.Scopes, foreign: map[string]bool{},
+		Name: r.Name, Scopes: r.Scopes, foreign: map[string]string{},
 		Principal: e.Databricks.AddPrincipal(databrickstest.PrincipalSpec{DisplayName: r.Name}),
 		Host:      databricks.Host{URL: e.Workspace.Host()},
 	}
@@ -186,10 +191,10 @@ func (e *Estate) Register(ctx context.Context, r Registration) (*Managed, error)
 		}
 		value[credential.KeyClientSecret] = s.Value
 		if !r.Bare {
-			value[credential.KeyOAuthSecretID] = s.ID
+			value[credential.KeyOAuthSecretID], m.registered = s.ID, s
 		}
 		if r.Bare {
-			m.foreign[s.ID] = true
+			m.foreign[s.ID] = s.Value
 		}
 	}
 	for key, v := range value {
@@ -235,8 +240,53 @@ func (e *Estate) MakeByHand(m *Managed, lifetime time.Duration) (databrickstest.
 	}
 	e.mu.Lock()
 	defer e.mu.Unlock()
-	m.foreign[s.ID] = true
+	m.foreign[s.ID] = s.Value
 	return s, true
+}
+
+// StoreByHand is a person who makes a secret in the console and puts its value
+// into the managed secret, over the one that is there: its id, which clients do
+// not need, is not written down, and what was noted of the other one goes.
+func (e *Estate) StoreByHand(ctx context.Context, m *Managed, lifetime time.Duration) error {
+	made, ok := e.MakeByHand(m, lifetime)
+	if !ok {
+		return nil // there is no room, and the person gives up
+	}
+	return e.rewrite(ctx, m, func(value map[string]string) { value[credential.KeyClientSecret] = made.Value })
+}
+
+// RewriteByHand is a person who puts the value that is there back without what
+// the rotation has noted beside it.
+func (e *Estate) RewriteByHand(ctx context.Context, m *Managed) error {
+	return e.rewrite(ctx, m, func(map[string]string) {})
+}
+
+func (e *Estate) rewrite(ctx context.Context, m *Managed, change func(map[string]string)) error {
+	e.mu.Lock()
+	v, _ := e.AWS.Current(m.Name)
+	e.mu.Unlock()
+	value := map[string]string{}
+	if err := json.Unmarshal([]byte(v.Value), &value); err != nil {
+		return err
+	}
+	if s := m.registered; value[credential.KeyOAuthSecretID] == s.ID && s.ID != "" {
+		e.mu.Lock()
+		m.foreign[s.ID] = s.Value // nothing says any more that it is not a person's
+		e.mu.Unlock()
+	}
+	change(value)
+	for _, key := range []string{credential.KeyOAuthSecretID, credential.KeyIssuedAt, credential.KeyExpiresAt} {
+		delete(value, key)
+	}
+	text, err := json.Marshal(value)
+	if err != nil {
+		return err
+	}
+	_, err = e.SecretsManager("operator").PutSecretValue(ctx, &secretsmanager.PutSecretValueInput{SecretId: &m.ARN, SecretString: aws.String(string(text))})
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	e.observe()
+	return err
 }
 
 // DeleteByHand is a person who deletes one of a principal's secrets, whoever
@@ -296,5 +346,6 @@ func (e *Estate) secretOf(m *Managed, value string) (databrickstest.OAuthSecret,
 func (e *Estate) IsForeign(m *Managed, id string) bool {
 	e.mu.Lock()
 	defer e.mu.Unlock()
-	return m.foreign[id]
+	_, foreign := m.foreign[id]
+	return foreign
 }

@@ -106,14 +106,14 @@ func (e *Estate) Settled(grace time.Duration) []Violation {
 		for _, s := range e.Databricks.Secrets(m.Principal.ID) {
 			last := m.lastTenure(s.Value)
 			switch {
-			case last != nil && !last.until.IsZero() && now.Sub(last.until) > grace && !m.foreign[s.ID]:
+			case last != nil && !last.until.IsZero() && now.Sub(last.until) > grace && !m.madeByHand(s.ID):
 				found = append(found, Violation{2, m.Name, fmt.Sprintf("predecessor %.8s is still alive %v after its successor became current", s.ID, now.Sub(last.until))})
-			case !recorded[s.Value] && !m.foreign[s.ID]:
+			case !recorded[s.Value] && !m.madeByHand(s.ID):
 				found = append(found, Violation{3, m.Name, fmt.Sprintf("OAuth secret %.8s is recorded nowhere", s.ID)})
 			}
 		}
 		for id := range m.foreign {
-			if !slices.ContainsFunc(e.Databricks.Secrets(m.Principal.ID), func(s databrickstest.OAuthSecret) bool { return s.ID == id }) && !m.adopted(e, id) {
+			if !m.mayGo && !slices.ContainsFunc(e.Databricks.Secrets(m.Principal.ID), func(s databrickstest.OAuthSecret) bool { return s.ID == id }) && !m.adopted(e, id) {
 				found = append(found, Violation{3, m.Name, fmt.Sprintf("somebody else's OAuth secret %.8s is gone", id)})
 			}
 		}
@@ -136,11 +136,16 @@ func (m *Managed) lastTenure(clientSecret string) *tenure {
 // rotation's to retire.
 func (m *Managed) adopted(e *Estate, id string) bool {
 	for _, v := range e.AWS.Versions(m.Name) {
-		if strings.Contains(v.Value, id) {
+		if value := m.foreign[id]; strings.Contains(v.Value, id) || value != "" && strings.Contains(v.Value, value) {
 			return true
 		}
 	}
 	return false
+}
+
+func (m *Managed) madeByHand(id string) bool {
+	_, byHand := m.foreign[id]
+	return byHand
 }
 
 // Leaks searches a text for every secret value and token that Databricks ever

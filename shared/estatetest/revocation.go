@@ -71,9 +71,17 @@ func (e *Estate) Held(m *Managed) bool {
 	return !m.heldSince.IsZero()
 }
 
-// Values are the live OAuth secrets of a principal that no person made and
-// that somebody may have read: not those that a run has just issued and not
-// stored yet.
+// MayGo tells that what people made may be deleted from here on: somebody has
+// asked for it.
+func (e *Estate) MayGo(m *Managed) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	m.mayGo = true
+}
+
+// Values are the live OAuth secrets of a principal that somebody may have read
+// in the managed secret: not what people made for other uses, nor what a run
+// has just issued and not stored yet.
 func (e *Estate) Values(m *Managed) []string {
 	e.mu.Lock()
 	defer e.mu.Unlock()
@@ -86,7 +94,7 @@ func (e *Estate) Values(m *Managed) []string {
 	var values []string
 	for _, s := range e.Databricks.Secrets(m.Principal.ID) {
 		inHand := !recorded[s.Value] && e.Now().Sub(s.CreateTime) < 31*time.Minute
-		if !inHand && (!m.foreign[s.ID] || m.adopted(e, s.ID)) {
+		if !inHand && (!m.madeByHand(s.ID) || m.adopted(e, s.ID)) {
 			values = append(values, s.Value)
 		}
 	}
@@ -130,7 +138,7 @@ func (e *Estate) undone(m *Managed) []Violation {
 	}
 	var found []Violation
 	for _, s := range e.Databricks.Secrets(m.Principal.ID) {
-		if !m.foreign[s.ID] {
+		if !m.madeByHand(s.ID) {
 			found = append(found, Violation{1, m.Name, fmt.Sprintf("OAuth secret %.8s lives though the principal is held since a revocation", s.ID)})
 		}
 	}

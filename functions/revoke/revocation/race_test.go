@@ -70,7 +70,7 @@ func orderStride() int { return max(1, *stride/4) }
 func TestInterleaved(t *testing.T) {
 	played := 0
 	for _, d := range deeds {
-		if d.name == "release" {
+		if strings.HasPrefix(d.name, "release") {
 			continue
 		}
 		for _, o := range others {
@@ -134,7 +134,7 @@ func interleave(t *testing.T, d deed, o other, revocationFirst bool, n int) (mor
 	for _, v := range slices.Concat(w.found, w.Settled(w.policy.Grace)) {
 		found = append(found, v.String())
 	}
-	if works := w.works(m, w.current(m).ClientSecret); works == held {
+	if works := w.works(m, w.current(m).ClientSecret); works == held && !d.open {
 		found = append(found, fmt.Sprintf("held: %v, and AWSCURRENT works: %v", held, works))
 	}
 	return true, found

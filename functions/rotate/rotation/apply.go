@@ -69,7 +69,7 @@ func (r *run) issue(ctx context.Context, o Observation, plan Issue, write manage
 	if err := r.checkScopes(ctx, host, principal, created, next.Scopes); err != nil {
 		return next, r.discard(ctx, o, created.ID, err)
 	}
-	if o.Current.Credential.OAuthSecretID == "" && len(next.Predecessors) == 1 {
+	if c := o.Current.Credential; c.OAuthSecretID == "" && len(next.Predecessors) == 1 && !slices.Contains(c.Predecessors, next.Predecessors[0]) {
 		if next.Predecessors, err = r.adopted(ctx, host, principal, next); err != nil {
 			return next, r.discard(ctx, o, created.ID, err)
 		}

@@ -118,7 +118,8 @@ func (e *Engine) Replace(ctx context.Context, door, id string, sacrifice []strin
 	}
 	out := r.bring(ctx, s, current, true)
 	for _, victim := range sacrifice {
-		if out.Block == nil || out.Block.Kind != Full {
+		// With one that a run that died has left, it is said to be in progress.
+		if out.Block == nil || out.Block.Kind != Full && out.Block.Kind != InProgress {
 			break
 		}
 		if victim == current.Credential.OAuthSecretID {

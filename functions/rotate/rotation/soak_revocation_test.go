@@ -26,15 +26,16 @@ func (s *stage) revoke(p *process, m *estatetest.Managed, what deedKind) error {
 	req := revocation.Request{
 		Secret: m.Name, Reason: "soak",
 		Mode: map[deedKind]revocation.Mode{
-			replaceAll: revocation.Replace, revokeAll: revocation.Revoke, lockOut: revocation.Lockout, release: revocation.Release,
+			replaceAll: revocation.Replace, revokeAll: revocation.Revoke, lockOut: revocation.Lockout, release: revocation.Release, releaseAll: revocation.Release,
 		}[what],
+		IncludeForeign: what == releaseAll,
 	}
 	values := s.Values(m)
 	switch what {
 	case replaceAll:
 		s.Releasing(m)
 		s.Replacing(m)
-	case release:
+	case release, releaseAll:
 		s.Releasing(m)
 	default:
 		s.Revoking(m)
@@ -43,7 +44,7 @@ func (s *stage) revoke(p *process, m *estatetest.Managed, what deedKind) error {
 	if err == nil && len(reply.Failures) > 0 {
 		err = errors.New(reply.Text())
 	}
-	if err == nil && what != release {
+	if err == nil && what != release && what != releaseAll {
 		s.Killed(m, what != replaceAll, values...)
 	}
 	return err
@@ -66,7 +67,12 @@ func (s *stage) releaseAll() (found []estatetest.Violation) {
 		if err != nil {
 			// People have switched the principal off, or left it no room.
 			s.SetActive(m, true)
-			_ = s.inProcess(func(p *process) error { return s.revoke(p, m, release) })
+			if s.inProcess(func(p *process) error { return s.revoke(p, m, release) }) == nil {
+				continue
+			}
+			// What somebody stored by hand would be alive again.
+			s.MayGo(m)
+			_ = s.inProcess(func(p *process) error { return s.revoke(p, m, releaseAll) })
 		}
 	}
 	return found

@@ -91,9 +91,12 @@ const (
 	revokeAll
 	lockOut
 	release
+	storeByHand
+	rewriteByHand
+	releaseAll
 )
 
-var deedNames = [...]string{"nothing", "sweep", "reconcile", "rotate", "protocol", "repeat protocol", "make by hand", "delete by hand", "delete current", "switch off", "switch on", "edit a key", "reads lag", "reads do not lag", "replace", "revoke", "lock out", "release"}
+var deedNames = [...]string{"nothing", "sweep", "reconcile", "rotate", "protocol", "repeat protocol", "make by hand", "delete by hand", "delete current", "switch off", "switch on", "edit a key", "reads lag", "reads do not lag", "replace", "revoke", "lock out", "release", "store by hand", "rewrite by hand", "release all"}
 
 func (k deedKind) String() string { return deedNames[k] }
 
@@ -121,7 +124,7 @@ const (
 
 var (
 	waits    = []time.Duration{time.Second, 5 * time.Minute, 31 * time.Minute, 2 * time.Hour, 23 * time.Hour, 26 * time.Hour, 8 * day, 31 * day}
-	weighted = []deedKind{sweep, sweep, sweep, sweep, reconcile, reconcile, rotate, protocol, protocol, repeatProtocol, makeByHand, deleteByHand, deleteCurrent, switchOff, switchOn, switchOn, editKey, lagOn, lagOff, lagOff, replaceAll, replaceAll, revokeAll, lockOut, release, release}
+	weighted = []deedKind{sweep, sweep, sweep, sweep, reconcile, reconcile, rotate, protocol, protocol, repeatProtocol, makeByHand, deleteByHand, deleteCurrent, switchOff, switchOn, switchOn, editKey, lagOn, lagOff, lagOff, replaceAll, replaceAll, revokeAll, lockOut, release, release, storeByHand, storeByHand, rewriteByHand}
 	runs     = []deedKind{nothing, nothing, nothing, sweep, reconcile, rotate, protocol}
 	kinds    = []faulttest.Kind{faulttest.RequestLost, faulttest.ReplyLost, faulttest.Throttled, faulttest.ServerError, faulttest.Timeout, faulttest.StaleRead, faulttest.Kill, faulttest.KillAfter}
 )
@@ -248,6 +251,14 @@ func (s *stage) act(what deedKind, m *estatetest.Managed, steps int, id string) 
 		if len(s.ids(m)) < 4 {
 			s.MakeByHand(m, 730*day)
 		}
+	case storeByHand:
+		if len(s.ids(m)) < 4 && s.isIssued(m) {
+			err = s.byHand(func(ctx context.Context) error { return s.StoreByHand(ctx, m, 730*day) })
+		}
+	case rewriteByHand:
+		if s.isIssued(m) {
+			err = s.byHand(func(ctx context.Context) error { return s.RewriteByHand(ctx, m) })
+		}
 	case deleteByHand, deleteCurrent:
 		ids := s.ids(m)
 		if len(ids) == 0 {
@@ -277,6 +288,15 @@ func (s *stage) act(what deedKind, m *estatetest.Managed, steps int, id string) 
 		s.log.WriteString(err.Error() + "\n")
 	}
 }
+
+// byHand is a person, who does not wait for ever.
+func (s *stage) byHand(do func(context.Context) error) error {
+	ctx, cancel := context.WithTimeout(s.t.Context(), time.Minute)
+	defer cancel()
+	return do(ctx)
+}
+
+func (s *stage) isIssued(m *estatetest.Managed) bool { return s.current(m).Issued() }
 
 // protocol plays Secrets Manager: it makes the pending version if it is free
 // to, and runs the steps, all or some. A repetition uses the same token.
