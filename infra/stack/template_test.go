@@ -154,16 +154,18 @@ func TestSchedules(t *testing.T) {
 
 // What is lost with a stack that is deleted, nobody gets back.
 func TestEvidenceOutlivesTheStack(t *testing.T) {
-	template := open(t, "template.yaml")
-	for id, r := range template.Resources() {
-		switch r.Type {
-		case "AWS::S3::Bucket", "AWS::Logs::LogGroup", "AWS::KMS::Key":
-		default:
-			continue
-		}
-		body, _ := template.Section("Resources")[id].(map[string]any)
-		if body["DeletionPolicy"] != "RetainExceptOnCreate" || body["UpdateReplacePolicy"] != "Retain" {
-			t.Errorf("%s is deleted with the stack", id)
+	for _, path := range templates {
+		template := open(t, path)
+		for id, r := range template.Resources() {
+			switch r.Type {
+			case "AWS::S3::Bucket", "AWS::Logs::LogGroup", "AWS::KMS::Key", "AWS::SecretsManager::Secret":
+			default:
+				continue
+			}
+			body, _ := template.Section("Resources")[id].(map[string]any)
+			if body["DeletionPolicy"] != "RetainExceptOnCreate" || body["UpdateReplacePolicy"] != "Retain" {
+				t.Errorf("%s: %s is deleted with the stack, or left by one that failed", path, id)
+			}
 		}
 	}
 }
