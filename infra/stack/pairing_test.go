@@ -313,3 +313,82 @@ func TestCommandsAreOutputs(t *testing.T) {
 		}
 	}
 }
+
+// Each kind of run has an alarm for its absence: what the others say of a thing
+// that only a run finds is as old as the last one.
+func TestEachScheduleIsMissed(t *testing.T) {
+	watched := map[string]bool{}
+	for id, r := range open(t, "infra/observability.yaml").Resources() {
+		if r.Type != "AWS::CloudWatch::Alarm" || r.At("TreatMissingData") != "breaching" {
+			continue
+		}
+		if r.At("ComparisonOperator") != "LessThanThreshold" {
+			t.Errorf("%s: it is raised by what it should miss", id)
+		}
+		kind := fmt.Sprint(r.At("MetricName"))
+		list, _ := r.At("Dimensions").([]any)
+		for _, d := range list {
+			if dimension, _ := d.(map[string]any); dimension["Name"] == "Door" {
+				kind = fmt.Sprint(dimension["Value"])
+			}
+		}
+		watched[kind] = true
+	}
+	if diff := cmp.Diff([]string{"Audits", "reconcile", "sweep"}, names(watched)); diff != "" {
+		t.Errorf("watched (-runs +alarms): %s", diff)
+	}
+}
+
+// What only some runs report must hold until the next of them, and end with
+// it, also within the hour.
+func TestSparseNumbersHold(t *testing.T) {
+	sparse := []string{"OldestCredentialDays", "DaysToFirstExpiry", "Overdue", "DeadCurrent", "Withheld", "FailedByDoor"}
+	seen := map[string]bool{}
+	for id, r := range open(t, "infra/observability.yaml").Resources() {
+		name := fmt.Sprint(r.At("MetricName"))
+		if r.Type != "AWS::CloudWatch::Alarm" || !slices.Contains(sparse, name) {
+			continue
+		}
+		seen[name] = true
+		if r.At("TreatMissingData") != "ignore" || r.At("EvaluationPeriods") != 1 || r.At("Period") != 300 {
+			t.Errorf("%s: missing data are %v, %v periods of %v seconds", id, r.At("TreatMissingData"), r.At("EvaluationPeriods"), r.At("Period"))
+		}
+	}
+	if len(seen) != len(sparse) {
+		t.Errorf("alarms on %v, want one on each of %v", names(seen), sparse)
+	}
+}
+
+// Dashboards are an account's: one stack in each of two regions has two. And
+// what comes once a day must be within what it shows at first.
+func TestDashboardOfARegion(t *testing.T) {
+	r := open(t, "infra/observability.yaml").Resource("Dashboard")
+	if name, _ := r.At("DashboardName", "Fn::Sub").(string); !strings.Contains(name, "${Deployment}") || !strings.Contains(name, "${AWS::Region}") {
+		t.Errorf("named %q", name)
+	}
+	body, _ := r.At("DashboardBody", "Fn::Sub").(string)
+	if !strings.Contains(body, `"start":"-P14D"`) || !strings.Contains(body, `"periodOverride":"inherit"`) {
+		t.Error("it shows the last hours only, or periods of its own")
+	}
+}
+
+// A queue is asked at all its servers: a short poll asks some, and says that
+// there is nothing.
+func TestQueuesArePolledLong(t *testing.T) {
+	found := 0
+	for name, output := range open(t, "template.yaml").Section("Outputs") {
+		fields(output, func(m map[string]any) {
+			command, _ := m["Fn::Sub"].(string)
+			if !strings.Contains(command, "sqs receive-message") {
+				return
+			}
+			found++
+			if !strings.Contains(command, "--wait-time-seconds ") {
+				t.Errorf("%s polls short", name)
+			}
+		})
+	}
+	if found == 0 {
+		t.Error("no output reads a queue")
+	}
+}

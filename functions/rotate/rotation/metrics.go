@@ -7,10 +7,12 @@ import (
 	"databricks-credential-rotation/shared/metric"
 )
 
-// dimensionDoor is the way a run came in. Only how long runs take is told apart
-// by it: that a door's runs are missing must show. No dimension names a
-// principal: who may see a dashboard need not know them, and each value of a
-// dimension is a metric to pay for.
+// dimensionDoor is the way a run came in. How long runs take is told apart by
+// it, since that a door's runs are missing must show; and with how many secrets
+// something failed, since what fails in the daily reconcile, hourly sweeps do not
+// look at before it is due. No dimension names a principal: who may see a
+// dashboard need not know them, and each value of a dimension is a metric to pay
+// for.
 const dimensionDoor = "Door"
 
 // numbers are the metrics of a run, by its stack.
@@ -43,11 +45,25 @@ func (r *run) numbers(report *Report) []metric.Metric {
 		{Name: "Failed", Unit: metric.Count, Value: float64(report.Counts[Failed] + n["failed"])},
 		{Name: "Blocked", Unit: metric.Count, Value: float64(n["blocked"])},
 		{Name: "Held", Unit: metric.Count, Value: float64(n["held"])},
-		{Name: "Overdue", Unit: metric.Count, Value: float64(n["overdue"])},
-		{Name: "DeadCurrent", Unit: metric.Count, Value: float64(n["dead"])},
-		{Name: "Withheld", Unit: metric.Count, Value: float64(n["withheld"])},
 		{Name: "Queued", Unit: metric.Count, Value: float64(report.Queued)},
 		{Name: "Left", Unit: metric.Count, Value: float64(len(report.Left))},
+	}
+	// Only a run that has looked knows that there is none, and one that had not
+	// and said so would end an alarm. Whatever is overdue, each sweep looks at.
+	// What the reconcile finds dead, or too much to remove, no sweep looks at
+	// before it is due.
+	for _, m := range []struct {
+		name   string
+		count  int
+		looked bool
+	}{
+		{"Overdue", n["overdue"], r.all},
+		{"DeadCurrent", n["dead"], r.all && r.check},
+		{"Withheld", n["withheld"], r.all && r.check},
+	} {
+		if m.looked || m.count > 0 {
+			numbers = append(numbers, metric.Metric{Name: m.name, Unit: metric.Count, Value: float64(m.count)})
+		}
 	}
 	// Only a run that has read every value knows the oldest.
 	if r.all && !report.Oldest.IsZero() {
@@ -70,6 +86,7 @@ func (r *run) measure(ctx context.Context, report *Report) {
 		{Dimensions: []string{metric.Deployment}, Metrics: r.numbers(report)},
 		{Dimensions: []string{metric.Deployment, dimensionDoor}, Metrics: []metric.Metric{
 			{Name: "Duration", Unit: metric.Seconds, Value: now.Sub(r.began).Seconds()},
+			{Name: "FailedByDoor", Unit: metric.Count, Value: float64(report.Counts[Failed])},
 		}},
 	}, slog.String(metric.Deployment, r.Deployment), slog.String(dimensionDoor, r.door))
 	if err != nil {

@@ -88,8 +88,8 @@ func TestMetrics(t *testing.T) {
 			}
 		}
 		expect("sweep", map[string]float64{
-			"Secrets": 3, "Rotated": 3, "Retired": 0, "Failed": 0, "Blocked": 0, "Held": 0, "Overdue": 0, "DeadCurrent": 0,
-			"Withheld": 0, "Queued": 0, "Left": 0, "OldestCredentialDays": 0,
+			"Secrets": 3, "Rotated": 3, "Retired": 0, "Failed": 0, "Blocked": 0, "Held": 0, "Overdue": 0,
+			"Queued": 0, "Left": 0, "OldestCredentialDays": 0, "FailedByDoor": 0,
 		})
 
 		time.Sleep(10 * 24 * time.Hour)
@@ -108,16 +108,26 @@ func TestMetrics(t *testing.T) {
 		if days, ok := m.values["DaysToFirstExpiry"].(float64); !ok || days < lifetime-11.1 || days > lifetime-10 {
 			t.Errorf("the first expires in %v days, want some %v", m.values["DaysToFirstExpiry"], lifetime-10)
 		}
+		// A sweep does not look at what the reconcile has found, and does not say
+		// that it is mended.
+		w.sweep("")
+		for _, name := range []string{"DeadCurrent", "Withheld"} {
+			if value, ok := w.lastMetrics().values[name]; ok {
+				t.Errorf("a sweep says that %s is %v", name, value)
+			}
+		}
 		if now := time.Now().UnixMilli(); m.AWS.Timestamp > now || m.AWS.Timestamp < now-60_000 {
 			t.Errorf("timestamp %d, now it is %d", m.AWS.Timestamp, now)
 		}
 
-		// A run over one secret knows nothing of the oldest.
+		// A run over one secret knows nothing of the others.
 		_, err = w.engine.Rotate(t.Context(), "direct", rotation.RotateRequest{Secrets: []string{"three"}, Force: true})
 		w.must(err)
 		expect("direct", map[string]float64{"Secrets": 1, "Rotated": 1})
-		if days, ok := w.lastMetrics().values["OldestCredentialDays"]; ok {
-			t.Errorf("a run over one secret says that the oldest is of %v days", days)
+		for _, name := range []string{"OldestCredentialDays", "Overdue", "DeadCurrent", "Withheld"} {
+			if value, ok := w.lastMetrics().values[name]; ok {
+				t.Errorf("a run over one secret says that %s is %v", name, value)
+			}
 		}
 
 		lines := len(w.metricLines())
