@@ -229,6 +229,11 @@ func (c *Client) send(ctx context.Context, a *api, host Host, r request, renew b
 		httpclient.WithRequestHeader("Accept", "application/json"),
 		httpclient.WithRequestVisitor(func(req *http.Request) error {
 			token.SetAuthHeader(req)
+			if r.once {
+				// With it, Go's HTTP/2 would send the body again after some
+				// resets of the stream, as often as they come.
+				req.GetBody = nil
+			}
 			return nil
 		}),
 		httpclient.WithResponseUnmarshal(&body),
