@@ -50,7 +50,7 @@ func (b *bench) sweep(ctx context.Context, l limits) error {
 	if err := e.Check(); err != nil {
 		return err
 	}
-	calls, once := e.Seen(), e.Once()
+	calls, once := e.Seen(), e.Once(e.Members)
 	perSecond := float64(once) / run.Took.Seconds()
 	throttled := e.Databricks.Throttled() + e.AWS.Throttled()
 	of := calls.Of("databricks") + calls.Of("secretsmanager")
@@ -112,7 +112,7 @@ func (b *bench) calls(ctx context.Context) error {
 	isScoped := func(m estate.Member) bool { return m.Scoped }
 	plain := e.SeenOf(func(m estate.Member) bool { return !m.Scoped })
 	narrow := e.SeenOf(isScoped)
-	if once := e.Once(); once != n {
+	if once := e.Once(e.Members); once != n {
 		return fmt.Errorf("%d of %d were rotated once", once, n)
 	}
 	e.Forget()

@@ -168,11 +168,11 @@ func (e *Estate) Sweep(ctx context.Context) (Run, error) {
 	return run, nil
 }
 
-// Once tells for how many members exactly one OAuth secret was issued, and is
-// current and works.
-func (e *Estate) Once() int {
+// Once tells for how many of some members exactly one OAuth secret was issued,
+// and is current and works.
+func (e *Estate) Once(members []Member) int {
 	n := 0
-	for _, m := range e.Members {
+	for _, m := range members {
 		live := e.Databricks.Secrets(m.Principal.ID)
 		if len(live) != 2 || len(e.AWS.Versions(m.Name)) != 2 {
 			continue

@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"maps"
 	"slices"
 	"sync"
 	"time"
@@ -31,6 +32,34 @@ type eventSource struct {
 	done  sync.WaitGroup
 	// hosts are the execution environments that only the queue invokes.
 	hosts []*lambdahost.Host
+
+	mu        sync.Mutex
+	working   int
+	delivered map[string]int
+}
+
+// Deliveries counts how often each message, by its body, was passed to the
+// function, and how many batches the function has in hand.
+func (s *Stage) Deliveries() (delivered map[string]int, working int) {
+	e := s.source
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	return maps.Clone(e.delivered), e.working
+}
+
+// begin notes a batch, end that it is done with.
+func (e *eventSource) begin(messages []types.Message) (end func()) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	e.working++
+	for _, m := range messages {
+		e.delivered[*m.Body]++
+	}
+	return func() {
+		e.mu.Lock()
+		defer e.mu.Unlock()
+		e.working--
+	}
 }
 
 // invoke passes a batch to the function.
@@ -40,7 +69,7 @@ func (s *Stage) pollQueue(ctx context.Context) (*eventSource, error) {
 	ctx, stop := context.WithCancel(ctx)
 	cfg := s.AWS.Config()
 	cfg.Credentials = s.AWS.Role(s.deployment("rotate").role)
-	e := &eventSource{stage: s, api: sqs.NewFromConfig(cfg), stop: stop}
+	e := &eventSource{stage: s, api: sqs.NewFromConfig(cfg), stop: stop, delivered: map[string]int{}}
 	// Lambda reads a queue's timeouts before it polls it.
 	if _, err := e.api.GetQueueAttributes(ctx, &sqs.GetQueueAttributesInput{
 		QueueUrl: &s.queueURL, AttributeNames: []types.QueueAttributeName{types.QueueAttributeNameVisibilityTimeout},
@@ -116,6 +145,7 @@ func (e *eventSource) batch(ctx context.Context, invoke invoke) error {
 	if len(received.Messages) == 0 {
 		return nil
 	}
+	defer e.begin(received.Messages)()
 	var batch events.SQSEvent
 	for _, m := range received.Messages {
 		batch.Records = append(batch.Records, events.SQSMessage{
