@@ -26,6 +26,7 @@ import (
 	"databricks-credential-rotation/shared/policy"
 	"databricks-credential-rotation/shared/rotator"
 	"databricks-credential-rotation/shared/trail"
+	"databricks-credential-rotation/shared/usagelog"
 )
 
 // Secrets Manager takes 50 writes a second of a region, all its clients
@@ -63,9 +64,10 @@ func run(ctx context.Context) error {
 	store := managedsecret.Store{API: secretsmanager.NewFromConfig(aws), Writes: &pace.Pace{Start: writesStart, Most: writesMost}}
 	objects := s3.NewFromConfig(aws)
 	identity := rotator.Identity(cfg, store, sts.NewFromConfig(aws))
+	client := &databricks.Client{Allowed: cfg.Hosts, Identity: identity, Pace: &pace.Pace{Most: databricksMost}}
 	engine := &rotation.Engine{
 		Store:      store,
-		Databricks: &databricks.Client{Allowed: cfg.Hosts, Identity: identity, Pace: &pace.Pace{Most: databricksMost}},
+		Databricks: client,
 		Allowed:    cfg.Hosts,
 		Policy:     policy.Open(objects, cfg.Policy.Bucket, cfg.Policy.Key, log).Read,
 		Trail:      trail.Open(objects, cfg.TrailBucket, cmp.Or(cfg.ClientID, cfg.SecretARN), log),
@@ -76,6 +78,9 @@ func run(ctx context.Context) error {
 	}
 	if cfg.QueueURL != "" {
 		engine.Queue = queue.Queue{API: sqs.NewFromConfig(aws), URL: cfg.QueueURL, DeadLetterURL: cfg.DeadLetterURL}
+	}
+	if cfg.Warehouse.ID != "" {
+		engine.Usage = usagelog.Source{Log: client, Warehouse: cfg.Warehouse, Table: cfg.UsageTable}
 	}
 	lambda.StartWithOptions(engine.Handle, lambda.WithContext(ctx))
 	return nil

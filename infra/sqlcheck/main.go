@@ -26,7 +26,7 @@ type question struct {
 	Rows       [][]string        `json:"rows"`
 }
 
-var files = []string{"usage", "addresses", "agents", "bursts", "awakenings", "changes", "after_revocation"}
+var files = []string{"usage", "addresses", "agents", "bursts", "awakenings", "changes", "after_revocation", "unseen"}
 
 func main() {
 	dir := flag.String("dir", "", "where to write events.jsonl and questions.json")
@@ -67,7 +67,9 @@ func ask(log *usagelogtest.Log, q usage.Question) ([]question, error) {
 	}
 	var questions []question
 	used := map[string]bool{}
-	for _, s := range q.Statements() {
+	unseen := usagelog.UnseenStatement(q.Now, handovers)
+	unseen.Parameters["table"] = q.Table
+	for _, s := range append(q.Statements(), unseen) {
 		columns, rows, err := log.Statement(s.SQL, s.Parameters)
 		if err != nil {
 			return nil, fmt.Errorf("%s: %w", s.Name, err)

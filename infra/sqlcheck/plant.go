@@ -8,6 +8,7 @@ import (
 
 	"databricks-credential-rotation/functions/audit/auditing/usage"
 	"databricks-credential-rotation/shared/policy"
+	"databricks-credential-rotation/shared/usagelog"
 	"databricks-credential-rotation/shared/usagelogtest"
 )
 
@@ -54,6 +55,7 @@ func plant(log *usagelogtest.Log) usage.Question {
 	pl.awakenings()
 	pl.changes()
 	pl.revocations()
+	pl.handovers()
 	for len(log.Events()) < allEvents {
 		pl.everyday()
 	}
@@ -224,5 +226,43 @@ func (p *planter) revocations() {
 		p.at(now.Add(-30*day+after), strings.ToUpper(revokedUser), "clusters.list", 200, nil)
 		p.at(now.Add(-4*day+after), person(8), "accounts.tokenLogin", 200, map[string]string{"tokenId": "f00d"})
 		p.at(now.Add(-4*day+after), person(8), "accounts.tokenLogin", 401, map[string]string{"tokenId": "f00d"})
+	}
+}
+
+// handovers are credentials that were replaced: one twice, and one of a
+// principal that the log does not know.
+var handovers = []usagelog.Handover{
+	{ClientID: principal(300), Made: now.Add(-20 * day), At: now.Add(-2 * day)},
+	{ClientID: principal(300), Made: now.Add(-2 * day), At: now.Add(-day)},
+	{ClientID: strings.ToUpper(principal(301)), At: now.Add(-day)},
+	{ClientID: principal(302), At: now.Add(-day)},
+}
+
+// handovers are readers who got tokens on both sides of each limit: from when on
+// the log is looked at, and when the successor became current.
+func (p *planter) handovers() {
+	token := func(at time.Time, address, agent, work string, status int, identity string, params map[string]string) {
+		service, action, _ := strings.Cut(work, ".")
+		p.from(address, agent, usagelogtest.Event{At: at, Identity: identity, Service: service, Action: action, Status: status, Params: params})
+	}
+	const mint, client = "accounts.mintOAuthToken", "accounts.workspaceInHouseOAuthClientAuthentication"
+	for i, h := range handovers[:3] {
+		from, id := h.At.Add(-7*day), strings.ToLower(h.ClientID)
+		if h.Made.After(from) {
+			from = h.Made
+		}
+		for j, at := range []time.Time{from.Add(-time.Microsecond), from, h.At.Add(-time.Microsecond), h.At} {
+			token(at, fmt.Sprintf("192.0.2.%d:%d", 10*i+j, 1000+j), "databricks-sdk-go/0.1 x", mint, 200, id, nil)
+			token(at, fmt.Sprintf("[2001:db8::%d]:443", 10*i+j), "databricks-sdk-py/0.1", client, 0, "unknown", map[string]string{"client_id": strings.ToUpper(id)})
+		}
+		before, after := h.At.Add(-time.Hour), h.At.Add(time.Hour)
+		token(before, "192.0.2.100", "curl/8", mint, 200, id, nil) // comes back
+		token(after, "192.0.2.100:99", "curl/9", mint, 200, id, nil)
+		token(before, "192.0.2.101", "", client, 200, "", map[string]string{"clientId": id}) // comes back as another program
+		token(after, "192.0.2.101", "curl", mint, 200, id, nil)
+		token(before, "192.0.2.102", "x/1", mint, 401, id, nil)                              // was refused
+		token(before, "192.0.2.103", "x/1", "accounts.oidcTokenAuthorization", 200, id, nil) // used a token
+		token(before, "", "x/1", mint, 200, id, nil)
+		token(before, "192.0.2.104", "databricks-credential-rotation", mint, 200, id, nil) // is ours
 	}
 }

@@ -14,13 +14,6 @@ type Audit struct {
 	// Account (ACCOUNT_CONSOLE, ACCOUNT_ID) is the account console. Without
 	// either an audit sees what the workspaces alone show.
 	Account databricks.Host
-	// Warehouse (USAGE_WAREHOUSE) is the SQL warehouse on which the audit log
-	// is asked, such as
-	// https://dbc-1a2b.cloud.databricks.com/sql/1.0/warehouses/abc123. Empty,
-	// the audit says which checks it could not make.
-	Warehouse databricks.Warehouse
-	// UsageTable (USAGE_TABLE) is the audit log, empty for Databricks' own.
-	UsageTable string
 	// ReportBucket (REPORT_BUCKET) keeps the reports, and with them the notice
 	// that a prune has given.
 	ReportBucket string
@@ -41,7 +34,6 @@ type Stack struct{ Partition, Region, Account, Name string }
 
 var (
 	stackPattern    = regexp.MustCompile(`^arn:(aws[a-z-]*):cloudformation:([a-z0-9-]+):([0-9]{12}):stack/([A-Za-z0-9-]{1,128})/.+$`)
-	tablePattern    = regexp.MustCompile(`^[A-Za-z0-9_]+(\.[A-Za-z0-9_]+){0,2}$`)
 	functionPattern = regexp.MustCompile(`^[A-Za-z0-9_-]{1,64}$`)
 )
 
@@ -50,7 +42,6 @@ func LoadAudit(getenv func(string) string) (Audit, error) {
 	e := read(getenv)
 	c := Audit{
 		Rotate:         e.rotate(),
-		UsageTable:     e.match("USAGE_TABLE", tablePattern, "a table's name such as system.access.audit"),
 		ReportBucket:   e.match("REPORT_BUCKET", bucketPattern, "a bucket's name"),
 		TopicARN:       e.match("TOPIC_ARN", topicPattern, "an SNS topic's ARN"),
 		TopicFormat:    e.choice("TOPIC_FORMAT", "text", "chat"),
@@ -67,14 +58,7 @@ func LoadAudit(getenv func(string) string) (Audit, error) {
 			e.fault("ACCOUNT_CONSOLE", "must be one of DATABRICKS_HOSTS: "+err.Error())
 		}
 	}
-	if address := e.getenv("USAGE_WAREHOUSE"); address != "" {
-		var err error
-		if c.Warehouse, err = databricks.ParseWarehouse(address); err != nil {
-			e.fault("USAGE_WAREHOUSE", err.Error())
-		} else if err := c.Hosts.Check(c.Warehouse.Host.URL); err != nil && len(c.Hosts) > 0 {
-			e.fault("USAGE_WAREHOUSE", "must be on one of DATABRICKS_HOSTS: "+err.Error())
-		}
-	}
+	e.usage(&c.Rotate)
 	if c.Stack = e.stack(); c.Stack == (Stack{}) && e.getenv("STACK_ID") == "" {
 		e.fault("STACK_ID", "is missing: the CloudFormation stack's ARN")
 	}

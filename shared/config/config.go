@@ -35,13 +35,20 @@ type Rotate struct {
 	// not get done, DeadLetterURL (DEAD_LETTER_URL) the one for what is given
 	// up. Both are empty if there is none.
 	QueueURL, DeadLetterURL string
+	// Warehouse (USAGE_WAREHOUSE) is the SQL warehouse on which the audit log
+	// is asked, such as
+	// https://dbc-1a2b.cloud.databricks.com/sql/1.0/warehouses/abc123. Empty,
+	// nobody is asked.
+	Warehouse databricks.Warehouse
+	// UsageTable (USAGE_TABLE) is the audit log, empty for Databricks' own.
+	UsageTable string
 	// Deployment is the stack's name, from its ARN (STACK_ID), by which metrics
 	// are told apart. Without it there are none.
 	Deployment string
 }
 
 // Revoke is the environment of functions/revoke: all that rotate has but the
-// queue and metrics, for a revocation issues as a rotation does, and where it is
+// queue, the audit log and metrics, for a revocation issues as a rotation does, and where it is
 // announced.
 type Revoke struct {
 	Rotate
@@ -62,6 +69,7 @@ var (
 	bucketPattern   = regexp.MustCompile(`^[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]$`)
 	topicPattern    = regexp.MustCompile(`^arn:aws[a-z-]*:sns:[a-z0-9-]+:[0-9]{12}:[A-Za-z0-9_-]{1,256}$`)
 	queuePattern    = regexp.MustCompile(`^https?://[a-z0-9.:-]+/[0-9]{12}/[A-Za-z0-9_-]{1,80}$`)
+	tablePattern    = regexp.MustCompile(`^[A-Za-z0-9_]+(\.[A-Za-z0-9_]+){0,2}$`)
 	locationPattern = regexp.MustCompile(`^s3://([a-z0-9][a-z0-9.-]{1,61}[a-z0-9])/([!-~]+)$`)
 )
 
@@ -75,6 +83,7 @@ func LoadRotate(getenv func(string) string) (Rotate, error) {
 	if (c.QueueURL == "") != (c.DeadLetterURL == "") {
 		e.fault("QUEUE_URL", "and DEAD_LETTER_URL go together: set both or none")
 	}
+	e.usage(&c)
 	c.Deployment = e.stack().Name
 	if err := e.err(); err != nil {
 		return Rotate{}, err
@@ -119,6 +128,21 @@ func (e *env) rotate() Rotate {
 		e.fault("DATABRICKS_HOSTS", err.Error())
 	}
 	return c
+}
+
+// usage reads where the audit log is asked.
+func (e *env) usage(c *Rotate) {
+	c.UsageTable = e.match("USAGE_TABLE", tablePattern, "a table's name such as system.access.audit")
+	address := e.getenv("USAGE_WAREHOUSE")
+	if address == "" {
+		return
+	}
+	var err error
+	if c.Warehouse, err = databricks.ParseWarehouse(address); err != nil {
+		e.fault("USAGE_WAREHOUSE", err.Error())
+	} else if err := c.Hosts.Check(c.Warehouse.Host.URL); err != nil && len(c.Hosts) > 0 {
+		e.fault("USAGE_WAREHOUSE", "must be on one of DATABRICKS_HOSTS: "+err.Error())
+	}
 }
 
 type env struct {

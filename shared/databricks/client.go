@@ -128,9 +128,23 @@ var defaultTransport = sync.OnceValue(func() http.RoundTripper {
 	return t
 })
 
+// Agent is the program that the usage log names where this product asked for an
+// access token, be it to try a credential or to work.
+const Agent = "databricks-credential-rotation"
+
 // oauthContext has the OAuth library use this client's transport.
 func (c *Client) oauthContext(ctx context.Context) context.Context {
-	return context.WithValue(ctx, oauth2.HTTPClient, &http.Client{Transport: c.transport()})
+	return context.WithValue(ctx, oauth2.HTTPClient, &http.Client{Transport: signed{c.transport()}})
+}
+
+// signed sends requests under this product's name.
+type signed struct{ http.RoundTripper }
+
+// RoundTrip sends a request.
+func (s signed) RoundTrip(req *http.Request) (*http.Response, error) {
+	req = req.Clone(req.Context())
+	req.Header.Set("User-Agent", Agent)
+	return s.RoundTripper.RoundTrip(req)
 }
 
 // token returns the rotator's access token for the host. With renew, the one

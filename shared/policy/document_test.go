@@ -75,7 +75,7 @@ func TestDocumentThatIsInvalid(t *testing.T) {
 	_, err := s.document().Read(t.Context())
 	want := "s3://data/policy.yaml, version " + version + `: invalid, with 2 faults:
 line 3: rotation.interval: must be a duration in one unit, such as 30d, 24h, 90m or 45s, not "soon"
-line 4: rotation.graze: unknown field; there are grace, interval, lifetime`
+line 4: rotation.graze: unknown field; there are extend_grace, grace, interval, lifetime`
 	if err == nil || err.Error() != want {
 		t.Errorf("error:\n%v\nwant:\n%s", err, want)
 	}

@@ -25,6 +25,10 @@ type Policy struct {
 	// current. It must cover the slowest reader: whoever holds a credential
 	// for longer than this without reading it again will be refused.
 	Grace time.Duration `policy:"rotation.grace"`
+	// ExtendGrace is how much longer, once, a predecessor stays valid if the
+	// usage log knows readers that have not come back since its successor became
+	// current. Zero is not at all.
+	ExtendGrace time.Duration `policy:"rotation.extend_grace"`
 	// Lifetime is at most how long an OAuth secret lives if nothing else ends
 	// it, in whole days. The secret's actual lifetime is shorter by less than
 	// a day, by which the rotation knows its own.

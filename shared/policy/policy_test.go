@@ -54,6 +54,11 @@ func TestValidate(t *testing.T) {
 		"grace without end":       {policy.Policy{Interval: day, Grace: math.MaxInt64, Lifetime: 90 * day}, []string{"must be at most 2 rotation intervals", "must exceed rotation interval"}},
 		"grace of two intervals":  {policy.Policy{Interval: 12 * time.Hour, Grace: day, Lifetime: 90 * day}, nil},
 		"grace of more intervals": {policy.Policy{Interval: 11 * time.Hour, Grace: day, Lifetime: 90 * day}, []string{"grace period 1d must be at most 2 rotation intervals of 11h"}},
+		"extended":                {policy.Policy{Interval: 10 * day, Grace: day, ExtendGrace: day, Lifetime: 14 * day}, nil},
+		"extended too far":        {policy.Policy{Interval: 10 * day, Grace: day, ExtendGrace: day + time.Second, Lifetime: 14 * day}, []string{"must exceed rotation interval 10d and grace period 1d with its extension of 86401s together"}},
+		"extended over intervals": {policy.Policy{Interval: day, Grace: day, ExtendGrace: day + time.Second, Lifetime: 14 * day}, []string{"grace period 1d with its extension of 86401s must be at most 2 rotation intervals of 1d"}},
+		"extended without end":    {policy.Policy{Interval: day, Grace: day, ExtendGrace: math.MaxInt64, Lifetime: 90 * day}, []string{"must be at most 2 rotation intervals", "must exceed rotation interval"}},
+		"shortened":               {policy.Policy{Interval: day, Grace: day, ExtendGrace: -1, Lifetime: 90 * day}, []string{"must not be negative"}},
 		"both without end":        {policy.Policy{Interval: math.MaxInt64, Grace: math.MaxInt64, Lifetime: 90 * day}, []string{"must exceed rotation interval"}},
 	}
 	for name, test := range tests {

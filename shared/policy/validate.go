@@ -2,6 +2,7 @@ package policy
 
 import (
 	"fmt"
+	"math"
 
 	"databricks-credential-rotation/shared/databricks"
 )
@@ -50,9 +51,18 @@ func (p Policy) checkRotation(fault faultFunc) {
 	if p.Grace <= 0 {
 		fault([]string{"rotation.grace"}, "grace period %s must be positive", FormatDuration(p.Grace))
 	}
-	if p.Interval > 0 && p.Grace/maxOverlap > p.Interval {
-		fault([]string{"rotation"}, "grace period %s must be at most %d rotation intervals of %s, or the predecessors that it keeps alive fill a principal's %d places",
-			FormatDuration(p.Grace), maxOverlap, FormatDuration(p.Interval), databricks.MaxSecrets)
+	if p.ExtendGrace < 0 {
+		fault([]string{"rotation.extend_grace"}, "extension of the grace period %s must not be negative", FormatDuration(p.ExtendGrace))
+	}
+	// The sum must not overflow.
+	whole, grace := p.Grace, "grace period "+FormatDuration(p.Grace)
+	if p.ExtendGrace > 0 {
+		whole += min(p.ExtendGrace, math.MaxInt64-max(p.Grace, 0))
+		grace += " with its extension of " + FormatDuration(p.ExtendGrace)
+	}
+	if p.Interval > 0 && whole/maxOverlap > p.Interval {
+		fault([]string{"rotation"}, "%s must be at most %d rotation intervals of %s, or the predecessors that it keeps alive fill a principal's %d places",
+			grace, maxOverlap, FormatDuration(p.Interval), databricks.MaxSecrets)
 	}
 	switch {
 	case p.Lifetime%day != 0 || p.Lifetime < 2*day:
@@ -60,9 +70,9 @@ func (p Policy) checkRotation(fault faultFunc) {
 	case p.Lifetime > databricks.MaxLifetime:
 		fault([]string{"rotation.lifetime"}, "secret lifetime %s is over Databricks' maximum of 730 days", FormatDuration(p.Lifetime))
 	// Subtracted from the lifetime, which is bounded: a sum could overflow.
-	case p.Interval > 0 && p.Grace > 0 && p.Interval > p.Lifetime-ExpiryMargin-day-p.Grace:
-		fault([]string{"rotation"}, "secret lifetime %s must exceed rotation interval %s and grace period %s together by two days, or a credential could expire before its successor is in use",
-			FormatDuration(p.Lifetime), FormatDuration(p.Interval), FormatDuration(p.Grace))
+	case p.Interval > 0 && p.Grace > 0 && p.Interval > p.Lifetime-ExpiryMargin-day-whole:
+		fault([]string{"rotation"}, "secret lifetime %s must exceed rotation interval %s and %s together by two days, or a credential could expire before its successor is in use",
+			FormatDuration(p.Lifetime), FormatDuration(p.Interval), grace)
 	}
 }
 

@@ -20,6 +20,8 @@ const (
 	AdminGrant     Purpose = "admin_grant"
 	GroupGrant     Purpose = "group_grant"
 	ACLChange      Purpose = "acl_change"
+	// TokenGrant is that somebody got an access token by a credential.
+	TokenGrant Purpose = "token_grant"
 )
 
 // Names are the names of the log, as data/actions.json has them.
@@ -31,6 +33,7 @@ type names struct {
 	Nobody []string `json:"nobody"`
 	// The rest are keys of a request's parameters, and groups of admins.
 	TokenKeys   []string `json:"token_keys"`
+	ClientKeys  []string `json:"client_keys"`
 	GroupKeys   []string `json:"group_keys"`
 	TargetKeys  []string `json:"target_keys"`
 	AdminGroups []string `json:"admin_groups"`

@@ -13,7 +13,7 @@ func TestActions(t *testing.T) {
 	action := regexp.MustCompile(`^[A-Za-z]+\.[A-Za-z]+$`)
 	purposes := []usagelog.Purpose{
 		usagelog.Authentication, usagelog.TokenLogin, usagelog.TokenCreation, usagelog.SecretCreation,
-		usagelog.AdminGrant, usagelog.GroupGrant, usagelog.ACLChange,
+		usagelog.AdminGrant, usagelog.GroupGrant, usagelog.ACLChange, usagelog.TokenGrant,
 	}
 	served := map[usagelog.Purpose]bool{}
 	seen := map[string]bool{}

@@ -201,3 +201,35 @@ func lateUses(events []event, p *parameters) (rows [][]string) {
 	}
 	return rows
 }
+
+func unseen(events []event, p *parameters) (rows [][]string) {
+	wanted, keys, ours := p.list("actions"), p.list("client_keys"), p.list("ours")
+	items := slices.Compact(slices.Sorted(slices.Values(p.list("handovers"))))
+	for _, item := range items {
+		parts := strings.Split(item, "=")
+		if len(parts) != 3 {
+			continue
+		}
+		from, err1 := strconv.ParseInt(parts[1], 10, 64)
+		at, err2 := strconv.ParseInt(parts[2], 10, 64)
+		if err1 != nil || err2 != nil {
+			p.fail("[CAST_INVALID_INPUT] a time of %s is no number", parts[0])
+		}
+		groups := groupBy(events, func(e event) []string {
+			identity := cmp.Or(strings.ToLower(e.under(keys)), e.identity)
+			if e.failed() || e.micros < from || identity != parts[0] || e.address == "" ||
+				!slices.Contains(wanted, e.action) || slices.Contains(ours, e.product) {
+				return nil
+			}
+			return []string{e.address, e.product}
+		})
+		groups = slices.DeleteFunc(groups, func(g *group) bool { return g.last() >= at })
+		slices.SortStableFunc(groups, func(a, b *group) int { return cmp.Compare(b.last(), a.last()) })
+		for _, g := range groups {
+			rows = append(rows, []string{
+				parts[0], number(from), number(at), g.key[0], g.key[1], number(g.last()), number(len(g.events)),
+			})
+		}
+	}
+	return rows
+}

@@ -93,12 +93,15 @@ type answer struct {
 }
 
 var answers = map[string]answer{
-	usagelog.SQL("usage"):            {"identity first_seen last_seen events work", "by_action", activities},
-	usagelog.SQL("addresses"):        {"identity address first_seen last_seen events recent_events", "recent token_logins", addresses},
-	usagelog.SQL("agents"):           {"identity agent example first_seen last_seen events recent_events", "recent token_logins", agents},
-	usagelog.SQL("bursts"):           {"kind subject first_seen last_seen events counterparts examples actions", "actions failed by threshold window", bursts},
-	usagelog.SQL("awakenings"):       {"identity silent_since awake_at address agent", "recent dormant", awakenings},
-	usagelog.SQL("changes"):          {"identity action target target_group first_seen last_seen events address", "ours actions group_actions groups target_keys group_keys", changes},
+	usagelog.SQL("usage"):      {"identity first_seen last_seen events work", "by_action", activities},
+	usagelog.SQL("addresses"):  {"identity address first_seen last_seen events recent_events", "recent token_logins", addresses},
+	usagelog.SQL("agents"):     {"identity agent example first_seen last_seen events recent_events", "recent token_logins", agents},
+	usagelog.SQL("bursts"):     {"kind subject first_seen last_seen events counterparts examples actions", "actions failed by threshold window", bursts},
+	usagelog.SQL("awakenings"): {"identity silent_since awake_at address agent", "recent dormant", awakenings},
+	usagelog.SQL("changes"):    {"identity action target target_group first_seen last_seen events address", "ours actions group_actions groups target_keys group_keys", changes},
+	usagelog.SQL("unseen"): {
+		"identity looked_from replaced_at address agent last_seen events", "handovers actions client_keys ours", unseen,
+	},
 	usagelog.SQL("after_revocation"): {"subject revoked_at first_seen last_seen events late_events addresses actions", "revoked slack token_keys", lateUses},
 }
 

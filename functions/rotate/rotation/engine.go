@@ -26,6 +26,7 @@ import (
 	"databricks-credential-rotation/shared/policy"
 	"databricks-credential-rotation/shared/secret"
 	"databricks-credential-rotation/shared/trail"
+	"databricks-credential-rotation/shared/usagelog"
 )
 
 // Databricks is what the engine needs of Databricks.
@@ -62,6 +63,9 @@ type Engine struct {
 	// Queue takes what one run does not get done, nil for none: it is then
 	// left to the next sweep.
 	Queue Queue
+	// Usage is the audit log, which is asked who may still use a predecessor
+	// before that goes; nil for none.
+	Usage UsageLog
 	// Deployment is the stack's name, by which its metrics are told apart. Empty
 	// is for no metrics.
 	Deployment string
@@ -102,6 +106,10 @@ type run struct {
 	unread int
 	// census is empty until every managed secret has been read.
 	census census
+	// asking tells how far the run has got with the usage log, and unseen is
+	// what that has answered.
+	asking asking
+	unseen map[string][]usagelog.Reader
 
 	mu       sync.Mutex
 	inactive map[databricks.Host]func() map[string]bool
@@ -169,6 +177,7 @@ func (r *run) bring(ctx context.Context, s managedsecret.Secret, current Version
 	o, plan, err := r.observe(ctx, Observation{
 		Secret: s, Current: current, Force: force,
 		Alone: r.alone(current.Credential.ClientID), Withhold: r.removals == withheld, Claims: r.census.claims,
+		Log: r.Usage != nil && r.asking != failed, Unseen: r.unseen,
 	})
 	if err != nil {
 		return out.fail(err)
@@ -176,6 +185,10 @@ func (r *run) bring(ctx context.Context, s managedsecret.Secret, current Version
 	out.live = len(o.Listed)
 	out.dead = o.Current.Credential.Issued() && !o.alive() && s.Hold == nil
 	out.Foreign = plan.Foreign
+	if out.asks = r.asks(plan); len(out.asks) > 0 {
+		// Nor is anything done before the usage log is asked, for all at once.
+		return out
+	}
 	if n := plan.needBudget(); n > 0 && r.removals == undecided {
 		// Nothing of this plan is done before all plans of the run are known.
 		out.postponed = n
@@ -183,6 +196,7 @@ func (r *run) bring(ctx context.Context, s managedsecret.Secret, current Version
 	}
 	out.Block = plan.Block
 	out.Withheld = idsOf(plan.Withheld)
+	out.Unseen = r.warn(ctx, o, plan)
 	if r.dry {
 		return out.planned(plan)
 	}

@@ -37,6 +37,7 @@ func (r *run) numbers(report *Report) []metric.Metric {
 		}
 		n["retired"] += len(o.Retired)
 		n["withheld"] += len(o.Withheld)
+		n["unseen"] += len(o.Unseen)
 	}
 	numbers := []metric.Metric{
 		{Name: "Secrets", Unit: metric.Count, Value: float64(report.Secrets)},
@@ -60,6 +61,7 @@ func (r *run) numbers(report *Report) []metric.Metric {
 		{"Overdue", n["overdue"], r.all},
 		{"DeadCurrent", n["dead"], r.all && r.check},
 		{"Withheld", n["withheld"], r.all && r.check},
+		{"MayBeInUse", n["unseen"], r.all && r.Usage != nil},
 	} {
 		if m.looked || m.count > 0 {
 			numbers = append(numbers, metric.Metric{Name: m.name, Unit: metric.Count, Value: float64(m.count)})

@@ -10,6 +10,7 @@ import (
 	"databricks-credential-rotation/shared/databricks"
 	"databricks-credential-rotation/shared/managedsecret"
 	"databricks-credential-rotation/shared/policy"
+	"databricks-credential-rotation/shared/usagelog"
 )
 
 const (
@@ -75,6 +76,12 @@ type Observation struct {
 	// ARN of its managed secret, as far as the run has seen. Two managed
 	// secrets of one principal can have the same fingerprint.
 	Claims map[string]string
+	// Log tells that the usage log is there to be asked about predecessors.
+	// False also if it was asked and did not answer.
+	Log bool
+	// Unseen are, by predecessor, the readers that have not come back since its
+	// successor became current. What the log was not asked about is missing.
+	Unseen map[string][]usagelog.Reader
 
 	// The rest is read only when a plan needs it.
 
@@ -179,6 +186,11 @@ type Plan struct {
 	Foreign []string
 	// Withheld are removals that the budget does not allow.
 	Withheld []Retirement
+	// Ask are predecessors past their grace about which the usage log is asked
+	// before they go, and Extended those that are left a while for readers that
+	// have not come back. Neither is kept where its place is needed.
+	Ask      []Question
+	Extended []Extension
 }
 
 // Glance tells, from what Secrets Manager says alone, whether a secret may
@@ -199,7 +211,7 @@ func Glance(now time.Time, p policy.Policy, s managedsecret.Secret, current Vers
 	}
 	for _, pred := range c.Predecessors {
 		over := supersededAt(pred, s, current).Add(p.Grace)
-		if !now.Before(over) && now.Before(over.Add(retireWindow)) {
+		if !now.Before(over) && now.Before(over.Add(p.ExtendGrace+retireWindow)) {
 			return true
 		}
 	}
@@ -282,10 +294,8 @@ func MakePlan(p policy.Policy, o Observation) Plan {
 		switch {
 		case s.ID == c.OAuthSecretID || s.Expired(o.Now):
 		case isPredecessor:
-			if over := supersededAt(pred, o.Secret, o.Current).Add(p.Grace); o.Now.Before(over) {
+			if over := plan.replaced(p, o, s, supersededAt(pred, o.Secret, o.Current)); !over.IsZero() {
 				inGrace = append(inGrace, s.ID+" until "+over.UTC().Format(time.RFC3339))
-			} else {
-				plan.retire(o, Retirement{s.ID, "its grace period is over", Predecessor})
 			}
 		case claimed && claimant != o.Secret.ARN:
 			plan.Foreign = append(plan.Foreign, s.ID)
@@ -323,7 +333,7 @@ func MakePlan(p policy.Policy, o Observation) Plan {
 	reason := o.reason(p, live)
 	if _, listed := live[c.OAuthSecretID]; alive && !listed {
 		// It works, and nobody knows which of the listed secrets it is.
-		plan.Retire, plan.Withheld = nil, nil
+		plan.Retire, plan.Withheld, plan.Ask, plan.Extended = nil, nil, nil, nil
 	}
 	if reason == Dead {
 		// While nothing current works, a predecessor may be all that somebody
@@ -353,6 +363,7 @@ func MakePlan(p policy.Policy, o Observation) Plan {
 			c.ClientID, managedsecret.TagKey)}
 		return plan
 	}
+	plan.makeRoom(len(live))
 	if len(live)-len(plan.Retire) >= databricks.MaxSecrets {
 		switch {
 		case len(plan.Withheld) > 0:

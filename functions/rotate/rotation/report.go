@@ -47,6 +47,9 @@ type Outcome struct {
 	Foreign []string `json:"foreign,omitempty"`
 	// Withheld are OAuth secrets that should go, over the run's budget.
 	Withheld []string `json:"withheld,omitempty"`
+	// Unseen are predecessors past their grace that may still be in use: they
+	// are kept for longer, if the policy says so, or ended.
+	Unseen []Unseen `json:"may_be_in_use,omitempty"`
 	// IssuedAt and ExpiresAt are those of the credential that is current after
 	// the run, zero if they are not known.
 	IssuedAt  time.Time `json:"issued_at,omitzero"`
@@ -67,6 +70,8 @@ type Outcome struct {
 	live int
 	// postponed counts the removals for which the secret's plan waits.
 	postponed int
+	// asks are the questions to the usage log for which it waits.
+	asks []Question
 }
 
 // MarshalJSON adds the status, and the error as text.
@@ -187,7 +192,7 @@ func newReport(r *run) *Report {
 func (r *Report) add(o Outcome) {
 	r.Secrets++
 	r.Counts[o.Status()]++
-	if o.Status() != Unchanged || len(o.Foreign) > 0 || len(o.Withheld) > 0 {
+	if o.Status() != Unchanged || len(o.Foreign) > 0 || len(o.Withheld) > 0 || len(o.Unseen) > 0 {
 		r.Outcomes = append(r.Outcomes, o)
 	}
 	r.Oldest = earlier(r.Oldest, o.IssuedAt)

@@ -26,5 +26,5 @@ func Settled(now time.Time, p policy.Policy, s managedsecret.Secret) bool {
 		return false
 	}
 	age := now.Sub(s.LastChanged)
-	return age >= p.Grace+retireWindow && age < p.Interval-orphanAge
+	return age >= p.Grace+p.ExtendGrace+retireWindow && age < p.Interval-orphanAge
 }

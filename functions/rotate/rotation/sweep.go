@@ -232,6 +232,10 @@ type pool struct {
 	// OAuth secrets they would remove.
 	postponed []task
 	removals  int
+	// asking are the tasks that wait for the usage log, and questions what it is
+	// to be asked.
+	asking    []task
+	questions []Question
 	// known counts the live OAuth secrets that the run knows of: of a secret
 	// that was not looked at, the current one.
 	known int
@@ -240,6 +244,9 @@ type pool struct {
 func newPool(r *run, workers int) *pool {
 	if workers == 0 {
 		workers = DefaultWorkers
+	}
+	if r.Usage != nil {
+		r.asking = unasked
 	}
 	return &pool{run: r, slots: make(chan struct{}, workers), report: newReport(r)}
 }
@@ -278,6 +285,11 @@ func (p *pool) leave(name string) {
 // settle takes what became of a task, or keeps the task for later.
 func (p *pool) settle(t task, o Outcome) {
 	switch {
+	case len(o.asks) > 0:
+		t = t.later()
+		p.mu.Lock()
+		defer p.mu.Unlock()
+		p.asking, p.questions = append(p.asking, t), append(p.questions, o.asks...)
 	case o.postponed > 0:
 		p.postpone(t.later(), o)
 	case errors.Is(o.Err, databricks.ErrBusy) && o.Issued == "" && t.tries+1 < busyTries:
@@ -324,9 +336,15 @@ func (p *pool) drain(ctx context.Context) {
 	}
 }
 
-// finish waits, decides about what was postponed, and does that. What is left
+// finish waits, asks the usage log for what waits for it, decides about what was
+// postponed, and does that. What is left
 // then is queued for other invocations.
 func (p *pool) finish(ctx context.Context) *Report {
+	p.drain(ctx)
+	p.run.ask(ctx, p.questions)
+	for _, t := range p.asking {
+		p.work(ctx, t)
+	}
 	p.drain(ctx)
 	p.report.OverBudget = p.run.decide(ctx, p.removals, p.known)
 	for _, t := range p.postponed {

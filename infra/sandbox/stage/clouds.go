@@ -11,6 +11,7 @@ import (
 	"databricks-credential-rotation/shared/awstest"
 	"databricks-credential-rotation/shared/databrickstest"
 	"databricks-credential-rotation/shared/faulttest"
+	"databricks-credential-rotation/shared/usagelogtest"
 )
 
 // pageSize is how many OAuth secrets Databricks lists in one page here. The
@@ -30,6 +31,9 @@ type Clouds struct {
 	// both workspaces. It has no OAuth secret. It trusts the roles
 	// [RotateRole], [AuditRole] and [RevokeRole] by a federation policy each.
 	Rotator databrickstest.Principal
+	// UsageLog is the audit log, empty at first, which the warehouse [Warehouse]
+	// is asked about.
+	UsageLog *usagelogtest.Log
 	// Topic is the stack's topic for summaries.
 	Topic string
 	// IAM decides on every call in AWS, by the policies of the template.
@@ -40,7 +44,7 @@ type Clouds struct {
 }
 
 // Warehouse is the SQL warehouse in the workspace analytics on which the usage
-// log is asked. Who wants an answer there sets one up in the simulator.
+// log is asked.
 const Warehouse = "audit"
 
 // OpenClouds starts both simulators on loopback, with what the template makes in
@@ -53,6 +57,7 @@ func openClouds(seed uint64, parameters map[string]string) (Clouds, error) {
 		Clock:      clock,
 		Databricks: databrickstest.New(databrickstest.Config{Now: clock.Now, Seed: seed, PageSize: pageSize}),
 		AWS:        awstest.New(awstest.Config{Now: clock.Now, Seed: seed}),
+		UsageLog:   &usagelogtest.Log{},
 	}
 	c.Analytics = c.Databricks.AddWorkspace("analytics")
 	c.Production = c.Databricks.AddWorkspace("production")
@@ -76,6 +81,7 @@ func openClouds(seed uint64, parameters map[string]string) (Clouds, error) {
 		})
 	}
 	c.Analytics.AddWarehouse(Warehouse)
+	c.Databricks.SetStatements(c.UsageLog.Statement)
 	if err := c.createStack(parameters); err != nil {
 		c.Close()
 		return c, err

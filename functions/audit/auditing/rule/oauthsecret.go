@@ -198,10 +198,10 @@ func secretChecks() []check {
 				return because("created", date(s.CreatedAt), "newer ones", number(int64(i)))
 			}
 			m := e.holderOf(p, s)
-			if m == nil || m.RecordedUnknown || m.OAuthSecretID == s.ID || m.IssuedAt.IsZero() || e.now.Sub(m.IssuedAt) <= e.Policy.Grace+lateness {
+			if m == nil || m.RecordedUnknown || m.OAuthSecretID == s.ID || m.IssuedAt.IsZero() || e.now.Sub(m.IssuedAt) <= e.Policy.Grace+e.Policy.ExtendGrace+lateness {
 				return nil
 			}
-			return because("replaced at the latest", date(m.IssuedAt), "grace period", days(e.Policy.Grace), "managed by", m.Name)
+			return because("replaced at the latest", date(m.IssuedAt), "grace period", days(e.Policy.Grace+e.Policy.ExtendGrace), "managed by", m.Name)
 		}),
 		eachSecret(Rule{
 			ID: "secret-all-apis", Title: "Unrestricted OAuth secret where the policy grants less", Severity: finding.High, Practice: NarrowScopes,
