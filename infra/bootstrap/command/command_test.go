@@ -81,7 +81,7 @@ func TestFreshAtWorkspaces(t *testing.T) {
 	flags := append(w.federation(), "-workspace", "analytics", "-workspace", fmt.Sprint(w.research.ID),
 		"-workspace", w.analytics.Host()+"/", "-manage", w.job.ApplicationID)
 
-	w.expect(w.run(admin, "", append(flags, "-yes")...), 0)
+	w.expect(w.run(admin, "", append(flags, "-yes")...), 0, " AccountConsole=none\n")
 	rotator := w.rotator()
 	if rotator.AccountAdmin {
 		t.Error("the rotator is an account admin")

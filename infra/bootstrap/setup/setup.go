@@ -199,6 +199,12 @@ func (r Rotator) Parameters(host string) []string {
 	// The template's default is for Databricks' own domain on AWS.
 	if _, domain, ok := strings.Cut(name, "."); ok && scheme == "https" && domain != "cloud.databricks.com" {
 		all = append(all, "DatabricksHosts=https://*."+domain)
+		if r.Account != "" {
+			all = append(all, "AccountConsole="+r.Account)
+		}
+	}
+	if r.Account == "" {
+		all = append(all, "AccountConsole=none") // which is for account admins
 	}
 	return all
 }
