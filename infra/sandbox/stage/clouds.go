@@ -82,6 +82,7 @@ func openClouds(seed uint64, parameters map[string]string) (Clouds, error) {
 	}
 	c.Analytics.AddWarehouse(Warehouse)
 	c.Databricks.SetStatements(c.UsageLog.Statement)
+	c.Databricks.StatementPolls(0) // grace is seconds here; nothing waits for a warehouse
 	if err := c.createStack(parameters); err != nil {
 		c.Close()
 		return c, err
