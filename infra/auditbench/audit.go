@@ -82,7 +82,7 @@ func audits(ctx context.Context, in io.Reader, out io.Writer) error {
 		// How fast it may be is felt for, and not told: the most is out of
 		// reach.
 		feel := &pace.Pace{Most: 10 * float64(t.PerSecond)}
-		client.Pace = feel
+		client.Pace, watched.pace = feel, feel
 		if i > 0 {
 			// Some are found no more, and others are new.
 			p.Audit.UnusedAfter += 5 * 24 * time.Hour
@@ -93,8 +93,7 @@ func audits(ctx context.Context, in io.Reader, out io.Writer) error {
 			return err
 		}
 		one := watched.seen
-		stats := feel.Stats()
-		one.Sent, one.Throttled, one.Whole, one.Answer = stats.Sent, stats.Throttled, time.Since(begin), *answer
+		one.Whole, one.Answer = time.Since(begin), *answer
 		if one.PeakBytes, err = peak(); err != nil {
 			return err
 		}
@@ -126,13 +125,15 @@ func peak() (int64, error) {
 // watch notes how long collecting took, and what was read.
 type watch struct {
 	auditing.Collector
+	pace *pace.Pace
 	seen outcome
 }
 
 func (w *watch) Collect(ctx context.Context, p policy.Policy) *inventory.Inventory {
 	begin := time.Now()
 	inv := w.Collector.Collect(ctx, p)
-	got := outcome{Took: time.Since(begin)}
+	stats := w.pace.Stats()
+	got := outcome{Took: time.Since(begin), Sent: stats.Sent, Throttled: stats.Throttled}
 	got.Workspaces, got.People, got.Principals, got.Tokens = len(inv.Workspaces), len(inv.People), len(inv.Principals), len(inv.Tokens)
 	got.Managed = len(inv.Managed)
 	for _, p := range inv.Principals {

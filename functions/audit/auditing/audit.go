@@ -114,9 +114,10 @@ func (a *Auditor) Audit(ctx context.Context, request Request) (*Answer, error) {
 	if err != nil {
 		return nil, fmt.Errorf("nothing was audited, and nothing changed: %w", err)
 	}
+	own := a.own(ctx)
 	past, forgotten := history.Load(ctx, a.History)
 	defer func() { _ = past.Close() }() // it was only read
-	r, errs := a.examine(ctx, p, past, request)
+	r, errs := a.examine(ctx, p, past, own, request)
 	if forgotten != nil {
 		r.Gaps = append(r.Gaps, *forgotten)
 	}
@@ -138,8 +139,8 @@ func (a *Auditor) Audit(ctx context.Context, request Request) (*Answer, error) {
 // examine reads the estate, judges and prunes it. The report that it returns
 // has nothing of the past yet. The inventory ends here: what follows needs the
 // memory.
-func (a *Auditor) examine(ctx context.Context, p policy.Policy, past history.Past, request Request) (*report.Report, []error) {
-	inv, seen := a.look(ctx, p)
+func (a *Auditor) examine(ctx context.Context, p policy.Policy, past history.Past, own string, request Request) (*report.Report, []error) {
+	inv, seen := a.look(ctx, p, own)
 	if seen.Complete() {
 		inv.Usage, inv.UsageSince = seen.Usage(), seen.Since()
 	}
@@ -148,7 +149,9 @@ func (a *Auditor) examine(ctx context.Context, p policy.Policy, past history.Pas
 		Deployment: a.Deployment, AccountID: inv.AccountID, AskedBy: request.AskedBy, DryRun: request.DryRun,
 		Measures: report.Measure(inv, p),
 	}
-	estate := rule.NewEstate(inv, p, a.Place)
+	place := a.Place
+	place.Own = own
+	estate := rule.NewEstate(inv, p, place)
 	say := func(f finding.Finding) { r.Findings = append(r.Findings, &report.Finding{Finding: f}) }
 	inv.Gaps = append(inv.Gaps, rule.Judge(estate, say)...)
 	for _, f := range seen.Findings(*inv, p) {
@@ -159,7 +162,7 @@ func (a *Auditor) examine(ctx context.Context, p policy.Policy, past history.Pas
 	r.Expose(reaches)
 	r.ExposureCount = count
 
-	r.Prune.Plan = prune.Make(inv, p, past.Notices())
+	r.Prune.Plan = prune.Make(inv, p, past.Notices(), own)
 	if request.DryRun {
 		return r, nil
 	}
@@ -173,8 +176,8 @@ func (a *Auditor) examine(ctx context.Context, p policy.Policy, past history.Pas
 
 // look collects and asks the usage log at the same time: either may take
 // minutes.
-func (a *Auditor) look(ctx context.Context, p policy.Policy) (*inventory.Inventory, usage.Observation) {
-	question := a.question(ctx, p)
+func (a *Auditor) look(ctx context.Context, p policy.Policy, own string) (*inventory.Inventory, usage.Observation) {
+	question := a.question(ctx, p, own)
 	var (
 		seen    usage.Observation
 		running sync.WaitGroup
@@ -190,7 +193,18 @@ func (a *Auditor) look(ctx context.Context, p policy.Policy) (*inventory.Invento
 // beginning.
 const usageMargin = 7 * 24 * time.Hour
 
-func (a *Auditor) question(ctx context.Context, p policy.Policy) usage.Question {
+// own is the application id by which this product works, empty if it cannot be
+// told.
+func (a *Auditor) own(ctx context.Context) string {
+	own, err := a.Rotator(ctx)
+	if err != nil {
+		a.Log.WarnContext(ctx, "what the rotator makes will look made by somebody else", "error", err.Error())
+		return ""
+	}
+	return own
+}
+
+func (a *Auditor) question(ctx context.Context, p policy.Policy, own string) usage.Question {
 	q := usage.Question{
 		Table: a.UsageTable, Now: a.now(), Policy: p,
 		History: max(usage.DefaultHistory, p.Audit.UnusedAfter, p.Prune.UnusedAfter) + usageMargin,
@@ -201,10 +215,8 @@ func (a *Auditor) question(ctx context.Context, p policy.Policy) usage.Question 
 		a.Log.WarnContext(ctx, "revocations could not be read", "error", err.Error())
 	}
 	q.Revoked = held
-	if ours, err := a.Rotator(ctx); err == nil {
-		q.Ours = []string{ours}
-	} else {
-		a.Log.WarnContext(ctx, "what the rotator makes will look made by somebody else", "error", err.Error())
+	if own != "" {
+		q.Ours = []string{own}
 	}
 	return q
 }

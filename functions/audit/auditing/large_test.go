@@ -48,7 +48,7 @@ func BenchmarkLarge(b *testing.B) {
 		found := 0
 		rule.Judge(e, func(finding.Finding) { found++ })
 		reaches, _ := blast.Rank(inv, e.Owner, 1000)
-		plan := prune.Make(inv, p, nil)
+		plan := prune.Make(inv, p, nil, "")
 		_ = found + len(reaches) + len(plan.Items)
 		b.ReportMetric(float64(found), "findings")
 	}

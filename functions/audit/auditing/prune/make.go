@@ -22,8 +22,12 @@ import (
 // not see for prune.unused_after. An OAuth secret that a managed secret names
 // is never removed here: it is the rotation's. What may be narrowed are
 // personal access tokens that Databricks has watched to the end.
-func Make(inv *inventory.Inventory, p policy.Policy, noticed map[string]time.Time) Plan {
-	m := maker{inv: inv, policy: p, noticed: noticed, now: inv.TakenAt}
+// Whatever its age and use, nothing is planned for the principal by which this
+// product works, whose application id is own, and nothing of a service
+// principal is removed without which nobody could administer the account, or a
+// workspace: its secret may lie in a safe.
+func Make(inv *inventory.Inventory, p policy.Policy, noticed map[string]time.Time, own string) Plan {
+	m := maker{inv: inv, policy: p, noticed: noticed, now: inv.TakenAt, own: own, last: lastAdmins(inv, own)}
 	m.plan = Plan{Mode: p.Prune.Mode, RightSize: p.Prune.RightSize, Budget: p.Budgets.Prune.String(), Items: []Item{}}
 	for i := range inv.Tokens {
 		m.token(&inv.Tokens[i])
@@ -63,6 +67,8 @@ type maker struct {
 	policy  policy.Policy
 	noticed map[string]time.Time
 	now     time.Time
+	own     string
+	last    map[string]string // why, by application id
 	plan    Plan
 }
 
@@ -143,7 +149,72 @@ func (m *maker) add(item Item, who policy.Subject) {
 			item.Exemption += ", until " + e.Until.String()
 		}
 	}
+	if why := m.keep(item); why != "" {
+		item.State, item.Exemption = Exempt, why
+		item.NoticedAt, item.DueAt = m.now, m.now.Add(m.policy.Prune.Notice)
+	}
 	m.plan.Items = append(m.plan.Items, item)
+}
+
+// keep is why an item stays whatever the policy says, empty if nothing stands
+// in the way.
+func (m *maker) keep(item Item) string {
+	client := item.Subject.ClientID
+	switch {
+	case client == "":
+		return "" // a person signs in without it
+	case strings.EqualFold(client, m.own):
+		return "it is the rotator's own"
+	case item.Action == Remove:
+		return m.last[client]
+	default:
+		return ""
+	}
+}
+
+// lastAdmins are the service principals without which nobody could administer
+// the account, or one of the workspaces. Whoever could not be read is not
+// counted, so that in doubt one more is kept.
+func lastAdmins(inv *inventory.Inventory, own string) map[string]string {
+	const account = 0
+	admins, only := map[int64]int{}, map[int64]string{}
+	count := func(clientID string, ofAccount bool, assignments map[int64]inventory.Assignment) {
+		add := func(place int64) {
+			admins[place]++
+			only[place] = clientID
+		}
+		if ofAccount {
+			add(account)
+		}
+		for id, a := range assignments {
+			if a.Admin {
+				add(id)
+			}
+		}
+	}
+	for _, p := range inv.People {
+		if p.Active {
+			count("", p.AccountAdmin, p.Assignments)
+		}
+	}
+	for _, p := range inv.Principals {
+		// This product administers nothing that it is not told to.
+		if p.Active && !strings.EqualFold(p.ClientID, own) {
+			count(p.ClientID, p.AccountAdmin, p.Assignments)
+		}
+	}
+	last := map[string]string{}
+	for place, n := range admins {
+		client := only[place]
+		switch {
+		case n > 1 || client == "":
+		case place == account:
+			last[client] = "its service principal is the account's last admin"
+		case last[client] == "":
+			last[client] = "its service principal is the last admin of a workspace"
+		}
+	}
+	return last
 }
 
 // Due are the items of an action whose time has come.

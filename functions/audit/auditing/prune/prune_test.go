@@ -30,7 +30,7 @@ func (e *estate) audit(t *testing.T, p policy.Policy, last *prune.Plan) (prune.P
 	if last != nil {
 		noticed = last.Notices()
 	}
-	plan := prune.Make(e.inventory(), p, noticed)
+	plan := prune.Make(e.inventory(), p, noticed, "")
 	done, err := prune.Run{Estate: e, Trail: e, Policy: p, Door: "sweep", Now: func() time.Time { return e.now }}.CarryOut(t.Context(), plan)
 	return plan, done, err
 }
@@ -132,7 +132,7 @@ func TestReportOnly(t *testing.T) {
 // due is an estate with every item due, and the plan for it.
 func due(t *testing.T, e *estate, p policy.Policy) prune.Plan {
 	t.Helper()
-	first := prune.Make(e.inventory(), p, nil)
+	first := prune.Make(e.inventory(), p, nil, "")
 	e.now = start.Add(14 * day)
 	for id, token := range e.tokens {
 		if strings.HasPrefix(id, "used") {
@@ -140,7 +140,7 @@ func due(t *testing.T, e *estate, p policy.Policy) prune.Plan {
 			e.tokens[id] = token
 		}
 	}
-	return prune.Make(e.inventory(), p, first.Notices())
+	return prune.Make(e.inventory(), p, first.Notices(), "")
 }
 
 func carryOut(t *testing.T, e *estate, p policy.Policy, plan prune.Plan) (prune.Done, error) {
@@ -182,17 +182,17 @@ func TestLooksAgain(t *testing.T) {
 // idle again.
 func TestUseEndsNotice(t *testing.T) {
 	e := newEstate()
-	first := prune.Make(e.inventory(), enforcing(), nil)
+	first := prune.Make(e.inventory(), enforcing(), nil, "")
 	stale := e.tokens["stale"]
 	stale.LastUsedAt = start
 	e.tokens["stale"] = stale
 	e.now = start.Add(day)
-	second := prune.Make(e.inventory(), enforcing(), first.Notices())
+	second := prune.Make(e.inventory(), enforcing(), first.Notices(), "")
 	if _, ok := states(second)["remove stale"]; ok {
 		t.Fatal("a token that is used is in the plan")
 	}
 	e.now = start.Add(62 * day)
-	third := prune.Make(e.inventory(), enforcing(), second.Notices())
+	third := prune.Make(e.inventory(), enforcing(), second.Notices(), "")
 	if got := states(third)["remove stale"]; got != prune.Notice {
 		t.Errorf("state %q, want a new notice", got)
 	}
@@ -203,9 +203,9 @@ func TestBudget(t *testing.T) {
 	e := newEstate()
 	p := enforcing()
 	p.Prune.UnusedAfter = day
-	first := prune.Make(e.inventory(), p, nil)
+	first := prune.Make(e.inventory(), p, nil, "")
 	e.now = start.Add(14 * day)
-	plan := prune.Make(e.inventory(), p, first.Notices())
+	plan := prune.Make(e.inventory(), p, first.Notices(), "")
 	done, err := carryOut(t, e, p, plan)
 	if err != nil {
 		t.Fatal(err)
@@ -219,7 +219,7 @@ func TestBudget(t *testing.T) {
 	}
 
 	p.Budgets.Prune = policy.Budget{Count: 1, Share: 1}
-	plan = prune.Make(e.inventory(), p, first.Notices())
+	plan = prune.Make(e.inventory(), p, first.Notices(), "")
 	if plan.Stopped == "" {
 		t.Error("two removals are within a budget of one")
 	}
@@ -236,11 +236,11 @@ func TestNarrowsInPortions(t *testing.T) {
 	}
 	plan := due(t, e, p)
 	p.Prune.Mode, p.Budgets.Prune = policy.Report, policy.Budget{Count: 3, Share: 1}
-	done, err := carryOut(t, e, p, prune.Make(e.inventory(), p, plan.Notices()))
+	done, err := carryOut(t, e, p, prune.Make(e.inventory(), p, plan.Notices(), ""))
 	if err != nil || done.Counts[prune.Narrowed] != 3 || done.Counts[prune.Left] != 1 || done.Counts[prune.Removed] != 0 {
 		t.Errorf("%v %v", done.Counts, err)
 	}
-	done, err = carryOut(t, e, p, prune.Make(e.inventory(), p, plan.Notices()))
+	done, err = carryOut(t, e, p, prune.Make(e.inventory(), p, plan.Notices(), ""))
 	if err != nil || done.Counts[prune.Narrowed] != 1 || done.Counts[prune.Left] != 0 {
 		t.Errorf("the next audit: %v %v", done.Counts, err)
 	}
@@ -268,7 +268,7 @@ func TestExemptions(t *testing.T) {
 	}
 	// When the exemption has ended, notice is given first.
 	e.now = start.Add(22 * day)
-	if got := states(prune.Make(e.inventory(), p, plan.Notices()))["remove stale"]; got != prune.Notice {
+	if got := states(prune.Make(e.inventory(), p, plan.Notices(), ""))["remove stale"]; got != prune.Notice {
 		t.Errorf("after the exemption: %q", got)
 	}
 }
@@ -345,8 +345,65 @@ func TestDoubtKeepsSecrets(t *testing.T) {
 	} {
 		inv := newEstate().inventory()
 		spoil(inv)
-		if _, ok := states(prune.Make(inv, enforcing(), nil))["remove foreign"]; ok {
+		if _, ok := states(prune.Make(inv, enforcing(), nil, ""))["remove foreign"]; ok {
 			t.Errorf("%s: the plan removes an OAuth secret", name)
 		}
+	}
+}
+
+// What lies in a safe to get back in with is not used, and stays; so does what
+// this product works by.
+func TestKeepsOwnAndLastAdmins(t *testing.T) {
+	due := func(spoil func(e *estate, inv *inventory.Inventory), own string) map[string]prune.State {
+		e := newEstate()
+		e.lastUsed = map[string]time.Time{}
+		e.tokens["own"] = inventory.Token{ID: "own", Workspace: 1, Owner: other, Automation: true, CreatedAt: start.Add(-100 * day), LastUsedAt: start.Add(-80 * day), Autoscope: "COMPLETED", Inferred: []string{"sql"}}
+		inv := e.inventory()
+		spoil(e, inv)
+		first := prune.Make(inv, enforcing(), nil, own)
+		inv.TakenAt = inv.TakenAt.Add(15 * day)
+		inv.UsageSince = inv.TakenAt.Add(-60 * day)
+		return states(prune.Make(inv, enforcing(), first.Notices(), own))
+	}
+	admin := map[int64]inventory.Assignment{1: {Admin: true}}
+	ann := func(p inventory.Person) func(*estate, *inventory.Inventory) {
+		return func(_ *estate, inv *inventory.Inventory) {
+			inv.Principals[1].AccountAdmin = true
+			inv.People = []inventory.Person{p}
+		}
+	}
+	for name, c := range map[string]struct {
+		spoil func(*estate, *inventory.Inventory)
+		own   string
+		want  prune.State
+	}{
+		"nobody's":            {func(*estate, *inventory.Inventory) {}, "", prune.Due},
+		"own":                 {func(*estate, *inventory.Inventory) {}, strings.ToUpper(other), prune.Exempt},
+		"last account admin":  {ann(inventory.Person{UserName: "ann", Active: true}), "", prune.Exempt},
+		"another one":         {ann(inventory.Person{UserName: "ann", Active: true, AccountAdmin: true}), "", prune.Due},
+		"another one, asleep": {ann(inventory.Person{UserName: "ann", AccountAdmin: true}), "", prune.Exempt},
+		"another one, of ours": {func(_ *estate, inv *inventory.Inventory) {
+			inv.Principals[0].AccountAdmin, inv.Principals[1].AccountAdmin = true, true
+		}, client, prune.Exempt},
+		"last workspace admin": {func(_ *estate, inv *inventory.Inventory) { inv.Principals[1].Assignments = admin }, "", prune.Exempt},
+		"one of two": {func(_ *estate, inv *inventory.Inventory) {
+			inv.Principals[1].Assignments, inv.People = admin, []inventory.Person{{Active: true, Assignments: admin}}
+		}, "", prune.Due},
+		"deactivated last admin": {func(_ *estate, inv *inventory.Inventory) {
+			inv.Principals[1].AccountAdmin, inv.Principals[1].Active = true, false
+		}, "", prune.Due},
+	} {
+		t.Run(name, func(t *testing.T) {
+			got := due(c.spoil, c.own)
+			for _, item := range []string{"remove busy", "remove own"} {
+				if got[item] != c.want {
+					t.Errorf("%s is %q, want %q", item, got[item], c.want)
+				}
+			}
+			// A person signs in without a token.
+			if got["remove stale"] != prune.Due {
+				t.Errorf("stale is %q", got["remove stale"])
+			}
+		})
 	}
 }

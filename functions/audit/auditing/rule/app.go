@@ -4,6 +4,7 @@ import (
 	"net/url"
 	"slices"
 	"strings"
+	"time"
 
 	"databricks-credential-rotation/functions/audit/auditing/finding"
 	"databricks-credential-rotation/functions/audit/auditing/inventory"
@@ -18,9 +19,8 @@ func eachApp(r Rule, judge func(e *Estate, a *inventory.App) *match) check {
 				if a.Published {
 					kind = "published"
 				}
-				say(r.Finding(finding.Subject{Kind: finding.App, ID: a.ID, Name: a.Name}, m.detail, a.Creator, m.merge(Values{
+				say(m.of(r).Finding(finding.Subject{Kind: finding.App, ID: a.ID, Name: a.Name}, m.detail, a.Creator, m.merge(Values{
 					"app": a.ID, "kind": kind, "account": e.AccountID, "console": e.Place.Console,
-					"access": int64(e.Policy.Audit.MaxAccessTokenTTL.Minutes()), "refresh": int64(e.Policy.Audit.MaxRefreshTokenTTL.Minutes()),
 				}), m.evidence...))
 			}
 		}
@@ -30,7 +30,27 @@ func eachApp(r Rule, judge func(e *Estate, a *inventory.App) *match) check {
 const (
 	inAccount = "DATABRICKS_HOST=<console> DATABRICKS_ACCOUNT_ID=<account> "
 	updateApp = inAccount + "databricks account <kind>-app-integration update <app> --json "
+	shorten   = updateApp + `'{"token_access_policy":<lifetimes>}'`
 )
+
+// lifetimes is the token policy that an app should have: what it has, but no
+// longer than the policy allows. The API takes it as a whole.
+func (e *Estate) lifetimes(a *inventory.App) map[string]any {
+	least := func(is, most time.Duration) int64 {
+		if is <= 0 || is > most {
+			is = most
+		}
+		return int64(is.Minutes())
+	}
+	v := map[string]any{
+		"access_token_ttl_in_minutes":  least(a.AccessTTL, e.Policy.Audit.MaxAccessTokenTTL),
+		"refresh_token_ttl_in_minutes": least(a.RefreshTTL, e.Policy.Audit.MaxRefreshTokenTTL),
+	}
+	if a.SingleUse {
+		v["enable_single_use_refresh_tokens"] = true
+	}
+	return v
+}
 
 func appChecks() []check {
 	return []check{
@@ -52,29 +72,40 @@ func appChecks() []check {
 			if len(over) == 0 {
 				return nil
 			}
-			return because("scopes", words(a.Scopes), "users may authorize", strings.Join(a.UserScopes, " "), "broad", strings.Join(over, " ")).with("scopes", without(a.Scopes, over))
+			m := because("scopes", words(a.Scopes), "users may authorize", strings.Join(a.UserScopes, " "), "broad", strings.Join(over, " ")).with("scopes", without(a.Scopes, over))
+			if len(e.broadOf(a.UserScopes)) > 0 {
+				// They are a list of their own, of which nothing may be left.
+				stays := []string{}
+				for _, s := range a.UserScopes {
+					if !slices.Contains(over, s) {
+						stays = append(stays, s)
+					}
+				}
+				m.with("user_scopes", stays).command = updateApp + `'{"scopes":<scopes>,"user_authorized_scopes":<user_scopes>}'`
+			}
+			return m
 		}),
 		eachApp(Rule{
 			ID: "app-refresh-ttl", Title: "OAuth app with long-lived refresh tokens", Severity: finding.Medium, Practice: SmallBlastRadius,
 			What:   "An OAuth app's refresh tokens live longer than `audit.max_refresh_token_ttl`.",
 			Why:    "A stolen refresh token gives access tokens until it expires. Nothing tells its use from the user's.",
-			Remedy: "Shorten the refresh tokens of the app <app>.", Command: updateApp + `'{"token_access_policy":{"access_token_ttl_in_minutes":<access>,"refresh_token_ttl_in_minutes":<refresh>}}'`,
+			Remedy: "Shorten the refresh tokens of the app <app>.", Command: shorten,
 		}, func(e *Estate, a *inventory.App) *match {
 			if a.RefreshTTL <= e.Policy.Audit.MaxRefreshTokenTTL {
 				return nil
 			}
-			return because("refresh tokens live", days(a.RefreshTTL), "allowed", days(e.Policy.Audit.MaxRefreshTokenTTL))
+			return because("refresh tokens live", days(a.RefreshTTL), "allowed", days(e.Policy.Audit.MaxRefreshTokenTTL)).with("lifetimes", e.lifetimes(a))
 		}),
 		eachApp(Rule{
 			ID: "app-access-ttl", Title: "OAuth app with long-lived access tokens", Severity: finding.Low, Practice: SmallBlastRadius,
 			What:   "An OAuth app's access tokens live longer than `audit.max_access_token_ttl`.",
 			Why:    "An access token cannot be taken back. It ends when it expires.",
-			Remedy: "Shorten the access tokens of the app <app>.", Command: updateApp + `'{"token_access_policy":{"access_token_ttl_in_minutes":<access>,"refresh_token_ttl_in_minutes":<refresh>}}'`,
+			Remedy: "Shorten the access tokens of the app <app>.", Command: shorten,
 		}, func(e *Estate, a *inventory.App) *match {
 			if a.AccessTTL <= e.Policy.Audit.MaxAccessTokenTTL {
 				return nil
 			}
-			return because("access tokens live", a.AccessTTL.String(), "allowed", e.Policy.Audit.MaxAccessTokenTTL.String())
+			return because("access tokens live", a.AccessTTL.String(), "allowed", e.Policy.Audit.MaxAccessTokenTTL.String()).with("lifetimes", e.lifetimes(a))
 		}),
 		eachApp(Rule{
 			ID: "app-owner-gone", Title: "OAuth app whose creator is gone", Severity: finding.Medium, Practice: RemoveUnused,

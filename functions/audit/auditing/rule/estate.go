@@ -19,6 +19,9 @@ type Place struct {
 	Console string
 	// RotateFunction is the name of the Lambda function that rotates.
 	RotateFunction string
+	// Own is the application id by which this product works, empty if it is
+	// not known. No remedy takes from it what it needs.
+	Own string
 }
 
 // Estate is an inventory with the policy that it is judged by, and with what
@@ -144,6 +147,7 @@ func checks() []check {
 type match struct {
 	detail   string
 	command  string // in the rule's place, if it is set
+	sentence string // in the place of the rule's remedy and its command, if it is set
 	values   Values
 	evidence []finding.Evidence
 }
@@ -163,6 +167,17 @@ func (m *match) with(name string, value any) *match {
 	}
 	m.values[name] = value
 	return m
+}
+
+// of is the rule with the match's own remedy, if it has one.
+func (m *match) of(r Rule) Rule {
+	switch {
+	case m.sentence != "":
+		r.Remedy, r.Command = m.sentence, ""
+	case m.command != "":
+		r.Command = m.command
+	}
+	return r
 }
 
 // merge puts the values of a match above those of its subject.

@@ -20,6 +20,7 @@ const (
 	sales  = int64(101)
 	host   = "https://sales.cloud.databricks.com"
 	accID  = "7c1f8d4e-0000-4000-8000-000000000001"
+	own    = "9a41c3de-0c5b-4f0e-8d0c-1f7f4f1f0a77"
 	issuer = "https://token.actions.githubusercontent.com"
 )
 
@@ -177,6 +178,9 @@ func cases() map[string]spoilt {
 		"foreign secret": {func(w *world) {
 			w.etl().Secrets = append(w.etl().Secrets, inventory.OAuthSecret{ID: "x", CreatedAt: ago(day), ExpiresAt: now.Add(89 * day), Scopes: []string{"sql"}})
 		}, []string{"secret-foreign x"}},
+		"old foreign secret": {func(w *world) {
+			w.etl().Secrets = append(w.etl().Secrets, inventory.OAuthSecret{ID: "x", CreatedAt: ago(400 * day), Scopes: []string{"sql"}})
+		}, []string{"secret-foreign x", "secret-no-expiry x", "secret-old x"}},
 		"foreign, or in a version that was not read": {func(w *world) {
 			w.Managed[0].RecordedUnknown = true
 			w.etl().Secrets = append(w.etl().Secrets, inventory.OAuthSecret{ID: "x", CreatedAt: ago(day), ExpiresAt: now.Add(89 * day), Scopes: []string{"sql"}})
@@ -221,8 +225,12 @@ func cases() map[string]spoilt {
 		"on AWS without secrets": {func(w *world) {
 			w.policy.Principals = append(w.policy.Principals, policy.Principal{ClientID: hand, OnAWS: true})
 		}, nil},
-		"account admin":   {func(w *world) { w.hand().AccountAdmin = true }, []string{"admin-account 12"}},
-		"workspace admin": {func(w *world) { w.hand().Assignments[sales] = inventory.Assignment{Admin: true} }, []string{"admin-workspace 12"}},
+		"account admin":                {func(w *world) { w.hand().AccountAdmin = true }, []string{"admin-account 12"}},
+		"workspace admin":              {func(w *world) { w.hand().Assignments[sales] = inventory.Assignment{Admin: true} }, []string{"admin-workspace 12"}},
+		"account admin, as it must be": {func(w *world) { w.Principals[1].ClientID, w.hand().AccountAdmin = own, true }, []string{"admin-account 12"}},
+		"workspace admin, as it must be": {func(w *world) {
+			w.Principals[1].ClientID, w.hand().Assignments[sales] = own, inventory.Assignment{Admin: true}
+		}, []string{"admin-workspace 12"}},
 		"account admin by role": {func(w *world) {
 			w.role(func(r *policy.Role) { r.Admin = policy.AdminAccount })
 			w.etl().AccountAdmin = true
@@ -277,11 +285,18 @@ func cases() map[string]spoilt {
 			})
 		}, nil},
 
-		"app with all-apis":            {func(w *world) { w.Apps[0].Scopes = []string{"all-apis"} }, []string{"app-broad-scopes a1"}},
-		"app without scopes":           {func(w *world) { w.Apps[0].Scopes = nil }, []string{"app-broad-scopes a1"}},
-		"users may authorize all-apis": {func(w *world) { w.Apps[0].UserScopes = []string{"all-apis"} }, []string{"app-broad-scopes a1"}},
-		"app with long refresh tokens": {func(w *world) { w.Apps[1].RefreshTTL = 90 * day }, []string{"app-refresh-ttl a2"}},
-		"app with long access tokens":  {func(w *world) { w.Apps[0].AccessTTL = 2 * time.Hour }, []string{"app-access-ttl a1"}},
+		"app with all-apis":              {func(w *world) { w.Apps[0].Scopes = []string{"all-apis"} }, []string{"app-broad-scopes a1"}},
+		"app without scopes":             {func(w *world) { w.Apps[0].Scopes = nil }, []string{"app-broad-scopes a1"}},
+		"users may authorize one of two": {func(w *world) { w.Apps[0].UserScopes = []string{"sql", "scim"} }, []string{"app-broad-scopes a1"}},
+		"users may authorize all-apis":   {func(w *world) { w.Apps[0].UserScopes = []string{"all-apis"} }, []string{"app-broad-scopes a1"}},
+		"app with long refresh tokens":   {func(w *world) { w.Apps[1].RefreshTTL = 90 * day }, []string{"app-refresh-ttl a2"}},
+		"app with long access tokens":    {func(w *world) { w.Apps[0].AccessTTL = 2 * time.Hour }, []string{"app-access-ttl a1"}},
+		"app with long access tokens only": {func(w *world) {
+			w.Apps[0].AccessTTL, w.Apps[0].RefreshTTL, w.Apps[0].SingleUse = 2*time.Hour, day, true
+		}, []string{"app-access-ttl a1"}},
+		"principal's token of a year": {func(w *world) {
+			w.token().Automation, w.token().Owner, w.token().ExpiresAt = true, etl, w.token().CreatedAt.Add(365*day)
+		}, []string{"pat-lifetime t1", "pat-of-principal t1"}},
 		"app of nobody":                {func(w *world) { w.Apps[0].Creator = "" }, []string{"app-owner-gone a1"}},
 		"app of nobody knows whom":     {func(w *world) { w.Apps[0].Creator, w.Apps[0].CreatorUnknown = "", true }, nil},
 		"app with a plain redirect":    {func(w *world) { w.Apps[0].RedirectURLs[0] = "http://reports.example.com/cb" }, []string{"app-redirect a1"}},
@@ -325,7 +340,7 @@ type spoilt struct {
 	want  []string
 }
 
-var place = rule.Place{Console: "https://accounts.cloud.databricks.com", RotateFunction: "rotation-rotate"}
+var place = rule.Place{Console: "https://accounts.cloud.databricks.com", RotateFunction: "rotation-rotate", Own: own}
 
 func TestRules(t *testing.T) {
 	for name, c := range cases() {

@@ -42,11 +42,7 @@ func eachSecret(r Rule, judge func(e *Estate, p *inventory.Principal, s *invento
 					continue
 				}
 				if m := judge(e, p, s); m != nil {
-					r := r
-					if m.command != "" {
-						r.Command = m.command
-					}
-					say(r.Finding(secretSubject(p, s), m.detail, e.Owner(p.ClientID), m.merge(e.secretValues(p, s)), m.evidence...))
+					say(m.of(r).Finding(secretSubject(p, s), m.detail, e.Owner(p.ClientID), m.merge(e.secretValues(p, s)), m.evidence...))
 				}
 			}
 		}
@@ -80,6 +76,20 @@ func (e *Estate) holderOf(p *inventory.Principal, s *inventory.OAuthSecret) *inv
 // known tells whether any version of a managed secret names an OAuth secret.
 func (e *Estate) known(s *inventory.OAuthSecret) bool {
 	return e.current[s.ID] || e.predecessor[s.ID] || e.recorded[s.ID]
+}
+
+// beside gives a match about an OAuth secret that is beside its principal's
+// managed secret, and not its value, a remedy of its own: a rotation of the
+// managed secret would leave it as it is.
+func (e *Estate) beside(p *inventory.Principal, s *inventory.OAuthSecret, m *match) *match {
+	switch {
+	case len(e.managed[p.ClientID]) == 0 || e.current[s.ID]:
+	case e.unreadable(p.ClientID):
+		m.sentence = "Mend the managed secret of <client> that cannot be read; until then nobody can say whether the OAuth secret <secret> is its value."
+	default:
+		m.command = deleteSecret
+	}
+	return m
 }
 
 // orphan tells whether an OAuth secret was issued for a managed secret of its
@@ -124,11 +134,11 @@ func secretChecks() []check {
 			What:   "An OAuth secret of a service principal is older than `audit.max_secret_age`. Predecessors that the rotation has replaced do not count.",
 			Why:    "The older a secret, the more copies of it there are, and the more people who have seen it and left.",
 			Remedy: "Rotate it: register the service principal <client> for rotation, or rotate its managed secret now.", Command: rotateSecret,
-		}, func(e *Estate, _ *inventory.Principal, s *inventory.OAuthSecret) *match {
+		}, func(e *Estate, p *inventory.Principal, s *inventory.OAuthSecret) *match {
 			if s.CreatedAt.IsZero() || e.now.Sub(s.CreatedAt) <= e.Policy.Audit.MaxSecretAge || e.replaced(s) {
 				return nil
 			}
-			return because("created", date(s.CreatedAt), "age", days(e.now.Sub(s.CreatedAt)), "allowed", days(e.Policy.Audit.MaxSecretAge))
+			return e.beside(p, s, because("created", date(s.CreatedAt), "age", days(e.now.Sub(s.CreatedAt)), "allowed", days(e.Policy.Audit.MaxSecretAge)))
 		}),
 		eachSecret(Rule{
 			ID: "secret-no-expiry", Title: "OAuth secret without expiry", Severity: finding.High, Practice: Rotate,
@@ -139,11 +149,7 @@ func secretChecks() []check {
 			if !s.ExpiresAt.IsZero() {
 				return nil
 			}
-			m := because("created", date(s.CreatedAt), "expires", "never")
-			if len(e.managed[p.ClientID]) > 0 && !e.current[s.ID] && !e.predecessor[s.ID] {
-				m.command = deleteSecret
-			}
-			return m
+			return e.beside(p, s, because("created", date(s.CreatedAt), "expires", "never"))
 		}),
 		eachSecret(Rule{
 			ID: "secret-expiring", Title: "OAuth secret is about to expire", Severity: finding.High, Practice: Rotate,
@@ -159,7 +165,7 @@ func secretChecks() []check {
 					return nil
 				}
 			}
-			return because("expires", date(s.ExpiresAt), "in", days(s.ExpiresAt.Sub(e.now)))
+			return e.beside(p, s, because("expires", date(s.ExpiresAt), "in", days(s.ExpiresAt.Sub(e.now))))
 		}),
 		eachSecret(Rule{
 			ID: "secret-foreign", Title: "OAuth secret made outside the rotation", Severity: finding.Medium, Practice: Rotate,

@@ -7,6 +7,7 @@ import (
 
 	"databricks-credential-rotation/functions/audit/auditing/finding"
 	"databricks-credential-rotation/functions/audit/auditing/inventory"
+	"databricks-credential-rotation/shared/policy"
 )
 
 // eachPrincipal makes a check of a function over service principals, which may
@@ -23,11 +24,7 @@ func eachPrincipal(r Rule, judge func(e *Estate, p *inventory.Principal, match f
 						v["local"] = id
 					}
 				}
-				r := r
-				if m.command != "" {
-					r.Command = m.command
-				}
-				say(r.Finding(principalSubject(p, workspace), m.detail, e.Owner(p.ClientID), m.merge(v), m.evidence...))
+				say(m.of(r).Finding(principalSubject(p, workspace), m.detail, e.Owner(p.ClientID), m.merge(v), m.evidence...))
 			})
 		}
 	}}
@@ -144,7 +141,12 @@ func principalChecks() []check {
 			if !p.AccountAdmin || e.mayAdmin(p) == adminAccount {
 				return
 			}
-			match(0, because("account admin", "yes", "groups", strings.Join(groupsOf(p), ", ")))
+			m := because("account admin", "yes")
+			if groups := groupsOf(p); len(groups) > 0 {
+				m.evidence = append(m.evidence, finding.Evidence{Name: "groups", Value: strings.Join(groups, ", ")})
+			}
+			m.sentence = e.ownSentence(p, policy.AdminAccount)
+			match(0, m)
 		}),
 		eachPrincipal(Rule{
 			ID: "admin-workspace", Title: "Automation is workspace admin", Severity: finding.High, Practice: SmallBlastRadius,
@@ -158,7 +160,9 @@ func principalChecks() []check {
 			}
 			for _, id := range slices.Sorted(maps.Keys(p.Assignments)) {
 				if p.Assignments[id].Admin {
-					match(id, because("workspace", e.workspaceName(id), "permission", "ADMIN"))
+					m := because("workspace", e.workspaceName(id), "permission", "ADMIN")
+					m.sentence = e.ownSentence(p, policy.AdminWorkspace)
+					match(id, m)
 				}
 			}
 		}),
@@ -177,6 +181,15 @@ func principalChecks() []check {
 			}
 		}),
 	}
+}
+
+// ownSentence is what to do about the principal by which this product works:
+// what would mend the finding with any other would end rotation and audit.
+func (e *Estate) ownSentence(p *inventory.Principal, admin policy.Admin) string {
+	if e.Place.Own == "" || !strings.EqualFold(p.ClientID, e.Place.Own) {
+		return ""
+	}
+	return "This is the principal by which rotation and audit work, and taking this away would end them. Say in the policy that it is meant: list <client> under principals, with a role whose admin is " + string(admin) + "."
 }
 
 // What the policy lets a principal administer.

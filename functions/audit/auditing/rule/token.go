@@ -16,8 +16,11 @@ const RevokedUnusedAfter = 90 * day
 
 const (
 	deleteToken = "DATABRICKS_HOST=<host> databricks token-management delete <token>"
-	createToken = "DATABRICKS_HOST=<host> databricks tokens create --lifetime-seconds <lifetime>"
-	narrowToken = `DATABRICKS_HOST=<host> databricks api patch /api/2.0/token-management/tokens/<token> --json '{"scopes":<scopes>,"update_mask":"scopes"}'`
+	// createToken is for the holder to run: nobody makes a token for somebody
+	// else, but an admin for a service principal.
+	createToken      = "DATABRICKS_HOST=<host> databricks tokens create --lifetime-seconds <lifetime> --comment 'replaces <token> of <holder>'"
+	createTokenForIt = "DATABRICKS_HOST=<host> databricks token-management create-obo-token <client> --lifetime-seconds <lifetime> --comment 'replaces <token>'"
+	narrowToken      = `DATABRICKS_HOST=<host> databricks api patch /api/2.0/token-management/tokens/<token> --json '{"token":{"scopes":<scopes>},"update_mask":"scopes"}'`
 )
 
 // eachToken makes a check of a function over live tokens.
@@ -29,6 +32,10 @@ func eachToken(r Rule, judge func(e *Estate, t *inventory.Token) *match) check {
 				continue
 			}
 			if m := judge(e, t); m != nil {
+				r := r
+				if r.Command == createToken && t.Automation {
+					r.Command = createTokenForIt
+				}
 				say(r.Finding(tokenSubject(t), m.detail, e.tokenOwner(t), m.merge(e.tokenValues(t)), m.evidence...))
 			}
 		}
