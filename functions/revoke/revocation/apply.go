@@ -41,7 +41,6 @@ func (i *invocation) revokeSecrets(ctx context.Context) error {
 	} else {
 		s.learn()
 		i.try(ctx, s)
-		s.infer()
 		for _, m := range s.takeIn() {
 			i.reply.Warnings = append(i.reply.Warnings, m.secret.Name+" holds, or may hold, what is to end here, so the request is about it too")
 		}
@@ -71,8 +70,9 @@ func (i *invocation) revokeSecrets(ctx context.Context) error {
 	if err := i.begin(ctx, i.entry(t, "revocation")); err != nil {
 		return err
 	}
-	s.issued, s.gone, s.suspects = map[string]string{}, map[string]bool{}, map[string]bool{}
+	s.issued, s.gone, s.suspects, s.strangers = map[string]string{}, map[string]bool{}, map[string]bool{}, map[string]bool{}
 	for _, l := range before {
+		s.strangers[l.ID] = l.kind == kindForeign || l.kind == kindPerhaps
 		// What another run has just issued cannot be what leaked.
 		s.suspects[l.ID] = l.kind.ours() && (l.kind == kindCurrent || !s.mayBeInHand(l))
 	}
@@ -408,6 +408,7 @@ func (i *invocation) judge(s *situation, tr trial, proof Proof) {
 
 // unrecorded says what to do about a value whose OAuth secret is not known.
 func (i *invocation) unrecorded(candidates []string) string {
+	i.unsettled = true
 	which := "it is not among those that Databricks lists; send the request again"
 	if len(candidates) > 0 {
 		which = "it may be " + strings.Join(candidates, " or ") + "; send the request again with include_foreign, which deletes each of them"

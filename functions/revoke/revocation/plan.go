@@ -50,6 +50,10 @@ type situation struct {
 	gone     map[string]bool
 	suspects map[string]bool
 
+	// strangers are the OAuth secrets that were not known to be ours when it
+	// began. A rotation that finds a value without an id takes the only one
+	// that is listed for its predecessor; here that is no knowledge.
+	strangers map[string]bool
 	// values is what is known of each value, by its hash.
 	values map[string]*value
 }
@@ -78,7 +82,7 @@ func (s *situation) classify(m *managed, o databricks.OAuthSecret) kind {
 		return kindCurrent
 	}
 	for _, p := range m.current.credential.Predecessors {
-		if p.OAuthSecretID == o.ID {
+		if p.OAuthSecretID == o.ID && !s.strangers[o.ID] {
 			return kindPredecessor
 		}
 	}
@@ -302,7 +306,7 @@ func (s *situation) planReplace(all []live) []step {
 		case kept || l.owner != nil && l.ID == s.issued[l.owner.secret.ARN]:
 			continue
 		case l.kind == kindForeign || l.kind == kindPerhaps:
-			if !s.takes(l) {
+			if !s.takes(l, all) {
 				continue
 			}
 			p.why = "include_foreign"
@@ -331,9 +335,21 @@ func (s *situation) planReplace(all []live) []step {
 	return steps
 }
 
-// takes tells whether an OAuth secret that is not known to be ours goes too.
-func (s *situation) takes(l live) bool {
-	return (l.kind == kindForeign || l.kind == kindPerhaps) && (s.req.IncludeForeign || s.names(l.ID))
+// takes tells whether an OAuth secret that is not known to be ours goes too. If
+// one is named, others are only with it where everything is suspect.
+func (s *situation) takes(l live, all []live) bool {
+	switch {
+	case l.kind != kindForeign && l.kind != kindPerhaps:
+		return false
+	case s.names(l.ID):
+		return true
+	case !s.req.IncludeForeign:
+		return false
+	case s.target.leak == nil || s.req.Mode == Lockout || s.mayBeLeak(l):
+		return true
+	default:
+		return s.req.Mode == Replace && s.req.OAuthSecretID == "" && slices.ContainsFunc(s.target.secrets, func(m *managed) bool { return s.currentLeaked(m, all) })
+	}
 }
 
 // needsNew says why a managed secret needs a new credential, empty if it does
@@ -345,8 +361,11 @@ func (s *situation) needsNew(m *managed, all []live, moot bool) string {
 	c := m.current.credential
 	id := s.idOf(c)
 	isLive := slices.ContainsFunc(all, func(l live) bool { return l.ID == id && l.kind == kindCurrent })
+	// What nobody has recorded may be what readers hold, whatever stands beside
+	// their value.
 	mayGo := func(l live) bool {
-		return slices.Contains(l.current, m) && l.kind != kindCurrent && (s.takes(l) || l.kind.ours() && !s.mayBeInHand(l))
+		return s.takes(l, all) && !s.names(l.ID) ||
+			slices.Contains(l.current, m) && l.kind != kindCurrent && (s.takes(l, all) || l.kind.ours() && !s.mayBeInHand(l))
 	}
 	switch {
 	case !c.Issued():
@@ -370,7 +389,7 @@ func (s *situation) needsNew(m *managed, all []live, moot bool) string {
 func (s *situation) sacrifices(m *managed, all []live) []string {
 	var ids []string
 	for _, l := range all {
-		if len(l.current) == 0 && (l.kind.ours() && l.owner == m || s.req.IncludeForeign && s.takes(l)) {
+		if len(l.current) == 0 && (l.kind.ours() && l.owner == m || s.req.IncludeForeign && s.takes(l, all)) {
 			ids = append(ids, l.ID)
 		}
 	}
@@ -420,7 +439,7 @@ func (s *situation) planRevoke(all []live) []step {
 			steps = append(steps, step{action: Delete, id: l.ID, kind: l.kind, why: "it is the one named"})
 		case s.mayBeLeak(l) && s.req.IncludeForeign:
 			steps = append(steps, step{action: Delete, id: l.ID, kind: l.kind, why: "it may be the one named"})
-		case s.takes(l) && (s.target.leak == nil || s.req.Mode == Lockout):
+		case s.takes(l, all):
 			steps = append(steps, step{action: Delete, id: l.ID, kind: l.kind, why: "include_foreign"})
 		case l.kind.ours() && slices.Contains(whole, l.owner):
 			steps = append(steps, step{action: Delete, id: l.ID, kind: l.kind, why: "nothing of ours stays"})

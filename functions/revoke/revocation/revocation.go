@@ -73,7 +73,7 @@ const (
 	// reported, and the request sent again.
 	stepTimeout = 10 * time.Second
 	// lockoutTrial is how long a lockout may be held up by finding out which
-	// OAuth secret a value has.
+	// values are dead.
 	lockoutTrial = 2 * time.Second
 	// announceTimeout bounds the message about it.
 	announceTimeout = 4 * time.Second
@@ -135,6 +135,8 @@ type invocation struct {
 	holds map[string]*managedsecret.Hold
 	// begun is the trail's entry of the whole, nil if nothing was begun.
 	begun *trail.Entry
+	// unsettled tells that a value may be alive whose OAuth secret is not known.
+	unsettled bool
 	// lastDeletion is when the last credential was deleted.
 	lastDeletion time.Time
 }

@@ -59,7 +59,11 @@ func (i *invocation) next(s *situation, off bool, foreign int) []string {
 	t := s.target
 	var next []string
 	add := func(format string, args ...any) { next = append(next, fmt.Sprintf(format, args...)) }
-	if len(i.reply.Failures) > 0 {
+	switch {
+	case len(i.reply.Failures) == 0:
+	case i.unsettled && !i.req.IncludeForeign:
+		add("send the same request again with \"include_foreign\":true, if all may go that it may be; otherwise find out in Databricks which it is, and delete it there")
+	default:
 		if id := i.remaining(s); i.req.Mode == Replace && id != "" {
 			add(`send {"mode":"replace","oauth_secret_id":%q,"reason":"…"}: the new credential is current, and what is left is deleted without issuing another`, id)
 		} else {

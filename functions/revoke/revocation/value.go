@@ -6,16 +6,16 @@ import (
 	"slices"
 	"time"
 
-	"databricks-credential-rotation/functions/rotate/rotation"
 	"databricks-credential-rotation/shared/credential"
 	"databricks-credential-rotation/shared/databricks"
 )
 
 // Databricks does not say which value an OAuth secret has. That is known where
-// a version records the OAuth secret's id beside the value, and not where a
-// person has stored or rewritten a value. What is known of each value is worked
-// out once, at an invocation's first look, and stays: later looks are at lists
-// that the invocation itself has shortened.
+// some version records the OAuth secret's id beside the value, and not where a
+// person has stored one. It is never guessed: that only one is listed proves
+// nothing, for a list may lag, and a revocation shortens it itself. What may be
+// such a value goes only with include_foreign, and if readers may hold it, only
+// after its successor is there. That it is dead is proven by a trial alone.
 
 // clockSkew is how far the clocks of two services may be apart.
 const clockSkew = 5 * time.Minute
@@ -30,9 +30,8 @@ type value struct {
 	// where is that version, and whose it is.
 	where string
 	owner *managed
-	// accepted and refused tell how a trial at the first look went. Neither is
-	// set if there was none, or if it proved nothing.
-	accepted, refused bool
+	// refused tells that a trial at the first look proved it dead.
+	refused bool
 }
 
 // unclear tells that it may be alive under an id that nobody recorded.
@@ -168,27 +167,6 @@ func (s *situation) candidates(v *value) []string {
 	return ids
 }
 
-// infer finds the OAuth secret of a value without a record of it: the value
-// works, so its OAuth secret lives, and only one that is listed can be it. A
-// list may lag, but not by as long as the value has been stored.
-func (s *situation) infer() {
-	unclear := s.unclear()
-	found := map[*value]string{}
-	for _, v := range unclear {
-		ids := s.candidates(v)
-		if len(ids) != 1 || !v.accepted || s.now.Sub(v.since) < rotation.OrphanAge {
-			continue
-		}
-		if !slices.ContainsFunc(unclear, func(other *value) bool { return other != v && slices.Contains(s.candidates(other), ids[0]) }) {
-			found[v] = ids[0]
-		}
-	}
-	for v, id := range found {
-		v.id = id
-	}
-	s.learn()
-}
-
 // try uses the values whose OAuth secret is not known. One that is refused is
 // dead, if its principal is on; none of the OAuth secrets is it.
 func (i *invocation) try(ctx context.Context, s *situation) {
@@ -204,7 +182,7 @@ func (i *invocation) try(ctx context.Context, s *situation) {
 	defer cancel()
 	for _, v := range s.unclear() {
 		err := i.Databricks.Verify(ctx, t.host, t.clientID, v.credential.ClientSecret, v.credential.Scopes)
-		v.accepted, v.refused = err == nil, errors.Is(err, databricks.ErrRefused)
+		v.refused = errors.Is(err, databricks.ErrRefused)
 		if err != nil && !v.refused {
 			return // nor would the others be answered
 		}
