@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"log/slog"
 	"maps"
 	"slices"
@@ -17,10 +18,14 @@ import (
 	"databricks-credential-rotation/functions/audit/auditing"
 	"databricks-credential-rotation/functions/audit/auditing/collect"
 	"databricks-credential-rotation/functions/audit/auditing/history"
+	"databricks-credential-rotation/functions/audit/auditing/page"
 	"databricks-credential-rotation/functions/audit/auditing/prune"
 	"databricks-credential-rotation/functions/audit/auditing/report"
 	"databricks-credential-rotation/functions/audit/auditing/reporttest"
 	"databricks-credential-rotation/functions/audit/auditing/rule"
+	"databricks-credential-rotation/functions/audit/auditing/summary"
+	"databricks-credential-rotation/functions/audit/auditing/table"
+	"databricks-credential-rotation/infra/sandbox/leak"
 	"databricks-credential-rotation/infra/sandbox/planted"
 	"databricks-credential-rotation/infra/sandbox/stage"
 	"databricks-credential-rotation/shared/config"
@@ -140,7 +145,7 @@ func TestFindsWhatIsPlanted(t *testing.T) {
 	missing, more := difference(want, got), difference(got, want)
 	t.Logf("%d faults planted, %d findings: recall %.3f, precision %.3f", len(want), len(got),
 		1-float64(len(missing))/float64(len(want)), 1-float64(len(more))/float64(len(got)))
-	if len(missing)+len(more) > 0 {
+	if len(missing)+len(more) > 0 || len(got) != len(want) {
 		t.Errorf("not found:\n  %s\nfound, and not planted:\n  %s", strings.Join(missing, "\n  "), strings.Join(more, "\n  "))
 		for _, f := range c.report.Findings {
 			if slices.Contains(more, f.Rule+" "+f.Subject.ID) {
@@ -161,6 +166,28 @@ func TestFindsWhatIsPlanted(t *testing.T) {
 		} else if ok && (planted[r.ID] || why == "") {
 			t.Errorf("rule %s is planted after all", r.ID)
 		}
+	}
+}
+
+// Invariant 6: in no form of a report is a value that Databricks gave out.
+func TestReportsHoldNoSecret(t *testing.T) {
+	c := open(t)
+	c.audit(t)
+	c.audit(t)
+	var sheet, html strings.Builder
+	if err := errors.Join(table.Write(&sheet, c.report), page.Write(&html, c.report)); err != nil {
+		t.Fatal(err)
+	}
+	chat, err := summary.Chat(c.report, summary.Where{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	found := leak.Look(c.clouds.Databricks.Issued(), map[string]string{
+		"JSON": string(c.last), "CSV": sheet.String(), "HTML": html.String(), "chat": string(chat),
+		"text": summary.Text(c.report, summary.Where{}, 1<<20), "trail": fmt.Sprintf("%+v", c.trail),
+	})
+	if found.Values == 0 || found.Bytes == 0 || len(found.Found) > 0 {
+		t.Errorf("looked for %d values in %d bytes, found some in %v", found.Values, found.Bytes, found.Found)
 	}
 }
 

@@ -4,7 +4,8 @@
 // Names, comments and agents in a report were typed by anybody who could make
 // a token. A reader must see what they are, and neither a terminal, a
 // spreadsheet, a mail client, a chat nor the order of the letters may be
-// commanded by them. HTML is escaped by html/template on top of [Line].
+// commanded by them. What marks up HTML is escaped where it is written, on top
+// of [Line].
 package escape
 
 import (

@@ -1,10 +1,12 @@
 package publish_test
 
 import (
+	"context"
 	"encoding/json"
 	"fmt"
 	"strings"
 	"testing"
+	"time"
 
 	"databricks-credential-rotation/functions/audit/auditing/finding"
 	"databricks-credential-rotation/functions/audit/auditing/report"
@@ -172,5 +174,23 @@ func TestHubGivesUpAtLast(t *testing.T) {
 	err := w.Deliver(t.Context(), r).Err()
 	if err == nil || !strings.Contains(err.Error(), "450 more were not tried") || strings.Count(err.Error(), "importing 100 findings") != 5 {
 		t.Errorf("error %v", err)
+	}
+}
+
+// The import of very many findings ends before the invocation does, so that
+// the metrics and the error can tell of it.
+func TestHubLeavesTimeToSaySo(t *testing.T) {
+	w := newWorld(t)
+	ctx, cancel := context.WithTimeout(t.Context(), 4*time.Second)
+	defer cancel()
+	result := w.Deliver(ctx, reporttest.Large(250))
+	if err := result.Err(); err == nil || !strings.Contains(err.Error(), "Security Hub: importing 100 findings: the time ran out") || !strings.Contains(err.Error(), "more were not tried") {
+		t.Errorf("error %v", err)
+	}
+	if ctx.Err() != nil || !strings.Contains(w.log.String(), `"Undelivered":1`) {
+		t.Errorf("the metrics do not tell: %s", w.log.String())
+	}
+	if _, kind := w.object(t, folder+"report.json"); kind != "application/json" {
+		t.Errorf("the report is a %s", kind)
 	}
 }

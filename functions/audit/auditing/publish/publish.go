@@ -11,6 +11,7 @@ import (
 	"errors"
 	"fmt"
 	"strings"
+	"time"
 
 	"github.com/aws/smithy-go"
 
@@ -89,7 +90,7 @@ func (p Publisher) Deliver(ctx context.Context, r *report.Report) Result {
 		deliver("SNS", id, err)
 	}
 	if p.Hub != nil {
-		n, err := p.Hub.publish(ctx, r)
+		n, err := p.hub(ctx, r)
 		deliver("Security Hub", fmt.Sprintf("%d findings", n), err)
 	}
 	if p.Metrics != nil {
@@ -102,6 +103,20 @@ func (p Publisher) Deliver(ctx context.Context, r *report.Report) Result {
 		deliver("metrics", "", p.Metrics.write(ctx, r, failed))
 	}
 	return result
+}
+
+// afterHub is how long before the deadline the import ends. It takes ten calls
+// a second, of a hundred findings each; what is left out goes in with the next
+// audit, and what comes after must still say so.
+const afterHub = 5 * time.Second
+
+func (p Publisher) hub(ctx context.Context, r *report.Report) (int, error) {
+	if deadline, ok := ctx.Deadline(); ok {
+		var cancel context.CancelFunc
+		ctx, cancel = context.WithDeadline(ctx, deadline.Add(-afterHub))
+		defer cancel()
+	}
+	return p.Hub.publish(ctx, r)
 }
 
 // reduce keeps an AWS error's code and message and drops the request around
