@@ -70,7 +70,7 @@ func run(ctx context.Context) error {
 		Publisher: media,
 		Trail:     trail.Open(objects, cfg.TrailBucket, cmp.Or(cfg.ClientID, cfg.SecretARN), log),
 		Live:      auditing.Live{Databricks: client, Store: store, Account: cfg.Account},
-		Place:     rule.Place{Console: cfg.Account.URL, RotateFunction: cfg.RotateFunction},
+		Place:     rule.Place{Console: cfg.Account.URL, RotateFunction: cfg.RotateFunction, RevokeFunction: cfg.RevokeFunction},
 		Log:       log, Deployment: cfg.Stack.Name,
 	}
 	lambda.StartWithOptions(auditor.Handle, lambda.WithContext(ctx))

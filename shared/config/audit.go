@@ -24,9 +24,9 @@ type Audit struct {
 	SecurityHub bool
 	// Stack (STACK_ID) is the deployment: its ARN tells name, region, account.
 	Stack Stack
-	// RotateFunction (ROTATE_FUNCTION) is the function's name, for the
-	// commands in reports.
-	RotateFunction string
+	// RotateFunction (ROTATE_FUNCTION) and RevokeFunction (REVOKE_FUNCTION) are
+	// the functions' names, for the commands in reports.
+	RotateFunction, RevokeFunction string
 }
 
 // Stack is a CloudFormation stack, by the parts of its ARN.
@@ -47,6 +47,7 @@ func LoadAudit(getenv func(string) string) (Audit, error) {
 		TopicFormat:    e.choice("TOPIC_FORMAT", "text", "chat"),
 		SecurityHub:    e.choice("SECURITY_HUB", "off", "on") == "on",
 		RotateFunction: e.match("ROTATE_FUNCTION", functionPattern, "a Lambda function's name"),
+		RevokeFunction: e.match("REVOKE_FUNCTION", functionPattern, "a Lambda function's name"),
 	}
 	if c.ReportBucket == "" && e.getenv("REPORT_BUCKET") == "" {
 		e.fault("REPORT_BUCKET", "is missing: without the last report nothing is known of notices, and so nothing is ever removed")

@@ -56,6 +56,7 @@ func TestAudit(t *testing.T) {
 		"no stack":        {map[string]string{"STACK_ID": ""}, "STACK_ID is missing", nil},
 		"bad stack":       {map[string]string{"STACK_ID": "credentials"}, "STACK_ID must be a CloudFormation stack's ARN", nil},
 		"no rotator":      {map[string]string{"ROTATOR_CLIENT_ID": ""}, "must say who the rotator is", nil},
+		"bad revocation":  {map[string]string{"REVOKE_FUNCTION": "revoke/1"}, "REVOKE_FUNCTION must be a Lambda function's name", nil},
 		"bad function":    {map[string]string{"ROTATE_FUNCTION": "rotate; rm"}, "ROTATE_FUNCTION must be a Lambda function's name", nil},
 	} {
 		t.Run(name, func(t *testing.T) {

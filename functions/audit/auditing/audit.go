@@ -154,7 +154,7 @@ func (a *Auditor) examine(ctx context.Context, p policy.Policy, past history.Pas
 	estate := rule.NewEstate(inv, p, place)
 	say := func(f finding.Finding) { r.Findings = append(r.Findings, &report.Finding{Finding: f}) }
 	inv.Gaps = append(inv.Gaps, rule.Judge(estate, say)...)
-	for _, f := range seen.Findings(*inv, p) {
+	for _, f := range seen.Findings(*inv, p, place) {
 		say(f)
 	}
 	r.Gaps = a.gaps(inv, seen)

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"log/slog"
 	"maps"
+	"os/exec"
 	"slices"
 	"strings"
 	"testing"
@@ -25,6 +26,8 @@ import (
 	"databricks-credential-rotation/functions/audit/auditing/rule"
 	"databricks-credential-rotation/functions/audit/auditing/summary"
 	"databricks-credential-rotation/functions/audit/auditing/table"
+	"databricks-credential-rotation/functions/revoke/revocation"
+	"databricks-credential-rotation/functions/rotate/rotation"
 	"databricks-credential-rotation/infra/sandbox/leak"
 	"databricks-credential-rotation/infra/sandbox/planted"
 	"databricks-credential-rotation/infra/sandbox/stage"
@@ -129,7 +132,7 @@ func open(t *testing.T) *company {
 		Rotator: func(context.Context) (string, error) { return clouds.Rotator.ApplicationID, nil },
 		History: c, Publisher: c, Trail: c,
 		Live:  auditing.Live{Databricks: client, Store: store, Account: account},
-		Place: rule.Place{Console: account.URL, RotateFunction: "rotate"}, Deployment: "test", Log: log, Now: clouds.Clock.Now,
+		Place: rule.Place{Console: account.URL, RotateFunction: "rotate", RevokeFunction: "revoke"}, Deployment: "test", Log: log, Now: clouds.Clock.Now,
 	}
 	return c
 }
@@ -166,6 +169,43 @@ func TestFindsWhatIsPlanted(t *testing.T) {
 		} else if ok && (planted[r.ID] || why == "") {
 			t.Errorf("rule %s is planted after all", r.ID)
 		}
+	}
+}
+
+// Every remedy that invokes one of our functions is an event that it takes.
+func TestRemediesAreInvocations(t *testing.T) {
+	bash, err := exec.LookPath("bash")
+	if err != nil {
+		t.Skip("SKIPPED: no bash to split commands with")
+	}
+	c := open(t)
+	c.audit(t)
+	invoked := map[string]bool{}
+	for _, f := range c.report.Findings {
+		if !strings.HasPrefix(f.Remedy, "aws lambda ") {
+			continue
+		}
+		out, err := exec.CommandContext(t.Context(), bash, "-c", "aws() { printf '%s\\0' \"$@\"; }; "+f.Remedy).Output()
+		if err != nil {
+			t.Fatalf("%s: %v", f.Remedy, err)
+		}
+		words := strings.Split(string(out), "\x00")
+		after := func(flag string) string { return words[slices.Index(words, flag)+1] }
+		function, payload := after("--function-name"), []byte(after("--payload"))
+		switch invoked[function] = true; function {
+		case "rotate":
+			_, err = rotation.ParseEvent(payload)
+		case "revoke":
+			_, err = revocation.ParseRequest(payload)
+		default:
+			t.Errorf("%s: there is no function %s", f.Rule, function)
+		}
+		if err != nil {
+			t.Errorf("%s: %s: %v", f.Rule, f.Remedy, err)
+		}
+	}
+	if !invoked["rotate"] || !invoked["revoke"] {
+		t.Errorf("invoked are %v", invoked)
 	}
 }
 

@@ -19,6 +19,8 @@ type Place struct {
 	Console string
 	// RotateFunction is the name of the Lambda function that rotates.
 	RotateFunction string
+	// RevokeFunction is the name of the one that revokes.
+	RevokeFunction string
 	// Own is the application id by which this product works, empty if it is
 	// not known. No remedy takes from it what it needs.
 	Own string

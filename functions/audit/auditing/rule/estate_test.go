@@ -340,7 +340,7 @@ type spoilt struct {
 	want  []string
 }
 
-var place = rule.Place{Console: "https://accounts.cloud.databricks.com", RotateFunction: "rotation-rotate", Own: own}
+var place = rule.Place{Console: "https://accounts.cloud.databricks.com", RotateFunction: "rotation-rotate", RevokeFunction: "rotation-revoke", Own: own}
 
 func TestRules(t *testing.T) {
 	for name, c := range cases() {

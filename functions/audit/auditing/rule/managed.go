@@ -11,11 +11,13 @@ func eachManaged(r Rule, judge func(e *Estate, m *inventory.Managed) *match) che
 			m := &e.Managed[i]
 			if found := judge(e, m); found != nil {
 				say(r.Finding(finding.Subject{Kind: finding.ManagedSecret, ID: m.ARN, Name: m.Name, ClientID: m.ClientID}, found.detail,
-					e.Owner(m.ClientID), found.merge(Values{"name": m.Name, "client": m.ClientID, "function": e.Place.RotateFunction}), found.evidence...))
+					e.Owner(m.ClientID), found.merge(Values{"name": m.Name, "client": m.ClientID, "function": e.Place.RotateFunction, "revoke": e.Place.RevokeFunction}), found.evidence...))
 			}
 		}
 	}}
 }
+
+const release = `aws lambda invoke --function-name <revoke> --cli-binary-format raw-in-base64-out --payload '{"mode":"release","secret":<name>,"reason":"the incident is over"}' /dev/stdout`
 
 func managedChecks() []check {
 	return []check{
@@ -62,7 +64,7 @@ func managedChecks() []check {
 			ID: "managed-locked", Title: "Managed secret is locked out", Severity: finding.Medium, Practice: SmallBlastRadius,
 			What:   "A revocation has locked a managed secret, and nobody has released it.",
 			Why:    "Its readers get nothing that works, and it is not rotated. That is right during an incident, and wrong after one.",
-			Remedy: "When the incident is over, release <name> with the revoke function.",
+			Remedy: "When the incident is over, release <name> with the revoke function.", Command: release,
 		}, func(_ *Estate, m *inventory.Managed) *match {
 			if !m.LockedOut {
 				return nil

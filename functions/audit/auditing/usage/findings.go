@@ -23,8 +23,8 @@ const mostExamples = 5
 var uuidPattern = regexp.MustCompile(`^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$`)
 
 // Findings judges what the log answered.
-func (o Observation) Findings(inv inventory.Inventory, p policy.Policy) []finding.Finding {
-	j := judge{Observation: o, policy: p, principals: map[string]inventory.Principal{}, people: map[string]inventory.Person{}, first: map[string]time.Time{}}
+func (o Observation) Findings(inv inventory.Inventory, p policy.Policy, place rule.Place) []finding.Finding {
+	j := judge{Observation: o, place: place, policy: p, principals: map[string]inventory.Principal{}, people: map[string]inventory.Person{}, first: map[string]time.Time{}}
 	for _, principal := range inv.Principals {
 		j.principals[strings.ToLower(principal.ClientID)] = principal
 	}
@@ -52,6 +52,7 @@ func (o Observation) Findings(inv inventory.Inventory, p policy.Policy) []findin
 type judge struct {
 	Observation
 	policy     policy.Policy
+	place      rule.Place
 	principals map[string]inventory.Principal
 	people     map[string]inventory.Person
 	// first is when the log has first seen an identity.
@@ -61,7 +62,11 @@ type judge struct {
 }
 
 func (j *judge) add(r rule.Rule, s finding.Subject, severity finding.Severity, evidence ...finding.Evidence) {
-	f := r.Finding(s, "", j.owner(s), nil, evidence...)
+	v := rule.Values{"revoke": j.place.RevokeFunction}
+	if s.Kind == finding.ServicePrincipal && s.ClientID != "" {
+		v["client"] = s.ClientID
+	}
+	f := r.Finding(s, "", j.owner(s), v, evidence...)
 	if severity != 0 {
 		f.Severity = severity
 	}
@@ -90,7 +95,14 @@ func (j *judge) owner(s finding.Subject) string {
 	if p, ok := j.policy.Principal(s.ClientID); ok && p.Owner != "" {
 		return p.Owner
 	}
-	return strings.Join(j.principals[strings.ToLower(s.ClientID)].Managers, ", ")
+	var managers []string
+	for _, m := range j.principals[strings.ToLower(s.ClientID)].Managers {
+		if _, name, cut := strings.Cut(m, "/"); cut {
+			m = name // a rule set says users/ann@example.com
+		}
+		managers = append(managers, m)
+	}
+	return strings.Join(managers, ", ")
 }
 
 func (j *judge) lateUses() {

@@ -6,6 +6,7 @@ import (
 	"testing"
 
 	"databricks-credential-rotation/functions/audit/auditing/inventory"
+	"databricks-credential-rotation/functions/audit/auditing/rule"
 	"databricks-credential-rotation/functions/audit/auditing/usage"
 	"databricks-credential-rotation/shared/databricks"
 	"databricks-credential-rotation/shared/policy"
@@ -42,7 +43,7 @@ func FuzzTable(f *testing.F) {
 		if len(o.Missing) == 0 {
 			t.Error("one table answered every statement")
 		}
-		for _, found := range o.Findings(inventory.Inventory{}, q.Policy) {
+		for _, found := range o.Findings(inventory.Inventory{}, q.Policy, rule.Place{}) {
 			if found.Subject.Kind == "" || found.Remedy == "" {
 				t.Errorf("finding %+v", found)
 			}

@@ -13,6 +13,7 @@ import (
 
 	"databricks-credential-rotation/functions/audit/auditing/finding"
 	"databricks-credential-rotation/functions/audit/auditing/inventory"
+	"databricks-credential-rotation/functions/audit/auditing/rule"
 	"databricks-credential-rotation/functions/audit/auditing/usage"
 	"databricks-credential-rotation/shared/databricks"
 	"databricks-credential-rotation/shared/databrickstest"
@@ -125,6 +126,8 @@ func (w *world) ask() usage.Observation {
 	return usage.Ask(w.t.Context(), w.client, w.warehouse, w.question)
 }
 
+var place = rule.Place{RevokeFunction: "rotation-revoke"}
+
 // judged are the findings as "rule severity subject", sorted.
 func (w *world) judged() []string {
 	w.t.Helper()
@@ -132,7 +135,7 @@ func (w *world) judged() []string {
 	if len(o.Missing) > 0 {
 		w.t.Errorf("missing: %v", o.Missing)
 	}
-	return lines(o.Findings(w.inventory, w.policy))
+	return lines(o.Findings(w.inventory, w.policy, place))
 }
 
 func lines(findings []finding.Finding) []string {
@@ -320,7 +323,7 @@ func TestFindingForReaders(t *testing.T) {
 			w.call(day, etl, "jobs.runNow", from("198.51.100."+string(rune('1'+i))))
 		}
 	}
-	found := w.ask().Findings(w.inventory, w.policy)
+	found := w.ask().Findings(w.inventory, w.policy, place)
 	want := finding.Finding{
 		Rule: "address-outside-networks", Severity: finding.High,
 		Subject: finding.Subject{Kind: finding.ServicePrincipal, ID: "101", Name: "etl", ClientID: etl},
@@ -390,7 +393,7 @@ func TestNoWarehouse(t *testing.T) {
 	w.warehouse = databricks.Warehouse{}
 	w.question.Revoked = []usage.Revocation{{Subject: etl, At: now}}
 	o := w.ask()
-	found := o.Findings(w.inventory, w.policy)
+	found := o.Findings(w.inventory, w.policy, place)
 	if diff := gocmp.Diff([]string{"usage-not-watched medium source audit-log"}, lines(found)); diff != "" {
 		t.Fatal(diff)
 	}
@@ -418,7 +421,7 @@ func TestStatementFails(t *testing.T) {
 		}
 		return w.log.Statement(statement, params)
 	})
-	found := w.ask().Findings(w.inventory, w.policy)
+	found := w.ask().Findings(w.inventory, w.policy, place)
 	want := []string{"admin-granted high person 7", "usage-not-watched medium source audit-log"}
 	if diff := gocmp.Diff(want, lines(found)); diff != "" {
 		t.Fatal(diff)
@@ -489,9 +492,25 @@ func TestUnreadableAddress(t *testing.T) {
 	w.steady(etl)
 	w.policy.Audit.Networks = []netip.Prefix{netip.MustParsePrefix("203.0.113.0/24")}
 	w.call(day, etl, "jobs.runNow", from("somewhere"))
-	found := w.ask().Findings(w.inventory, w.policy)
+	found := w.ask().Findings(w.inventory, w.policy, place)
 	want := []finding.Evidence{{Name: "addresses outside the policy's networks", Value: "these are no addresses: somewhere"}}
 	if len(found) != 1 || gocmp.Diff(want, found[0].Evidence) != "" {
 		t.Errorf("found %+v", found)
+	}
+}
+
+// Whose credential was used after it was revoked is locked out by one command.
+func TestLateUseHasACommand(t *testing.T) {
+	o := usage.Observation{LateUses: []usage.LateUse{{Subject: etl, Revoked: now, First: now, Last: now, Events: 1, Late: 1}, {TokenID: "f00d", Revoked: now, First: now, Last: now, Events: 1}}}
+	found := o.Findings(inventory.Inventory{}, policy.Default(), place)
+	if len(found) != 2 {
+		t.Fatalf("found %+v", found)
+	}
+	want := `aws lambda invoke --function-name rotation-revoke --cli-binary-format raw-in-base64-out --payload '{"mode":"lockout","service_principal":"` + etl + `","reason":"used after it was revoked"}' /dev/stdout`
+	if found[0].Remedy != want {
+		t.Errorf("got  %s\nwant %s", found[0].Remedy, want)
+	}
+	if !strings.HasPrefix(found[1].Remedy, "Run the revoke function again") {
+		t.Errorf("of a token: %s", found[1].Remedy)
 	}
 }
