@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strings"
 	"time"
 
 	"databricks-credential-rotation/shared/awstest"
@@ -104,7 +105,10 @@ func (e *Estate) Values(m *Managed) []string {
 // holdIsEnforced is the one condition of the stack's policies that a rotation
 // counts on: its role may not write a secret that is held.
 func (e *Estate) holdIsEnforced(_ context.Context, a awstest.Access) error {
-	_, held := a.Conditions["aws:ResourceTag/"+managedsecret.HoldKey]
+	held := false
+	for key := range a.Conditions {
+		held = held || strings.EqualFold(key, "aws:ResourceTag/"+managedsecret.HoldKey) // as IAM compares keys
+	}
 	writes := a.Action == "secretsmanager:PutSecretValue" || a.Action == "secretsmanager:UpdateSecretVersionStage"
 	if held && writes && a.Caller == e.AWS.RoleARN("rotate") {
 		return errors.New("because no identity-based policy allows the " + a.Action + " action")

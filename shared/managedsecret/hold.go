@@ -38,10 +38,14 @@ type Hold struct {
 
 func (h Hold) String() string { return string(h.Kind) + " " + h.Since.UTC().Format(time.RFC3339) }
 
-// holdOf reads a tag that a person may have written: any value holds.
+// holdOf reads a tag that a person may have written: any value holds, and so
+// does the key in another case, for IAM compares keys without it and refuses to
+// write such a secret.
 func holdOf(tags []types.Tag) *Hold {
+	var held *Hold
 	for _, t := range tags {
-		if aws.ToString(t.Key) != HoldKey {
+		key := aws.ToString(t.Key)
+		if !strings.EqualFold(key, HoldKey) || held != nil && key != HoldKey {
 			continue
 		}
 		h := Hold{Kind: LockedOut}
@@ -49,12 +53,12 @@ func holdOf(tags []types.Tag) *Hold {
 		if HoldKind(kind) == Revoked {
 			h.Kind = Revoked
 		}
-		if at, err := time.Parse(time.RFC3339, since); err == nil {
+		if at, err := time.Parse(time.RFC3339, since); err == nil && key == HoldKey {
 			h.Since = at
 		}
-		return &h
+		held = &h
 	}
-	return nil
+	return held
 }
 
 // SetHold puts a hold on a secret, in the place of the one that may be there.

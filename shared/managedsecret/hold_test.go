@@ -83,6 +83,34 @@ func TestHoldByHand(t *testing.T) {
 	}
 }
 
+// IAM refuses to write what has the tag in any case of its key, so it holds. Only
+// the key as this package writes it says since when.
+func TestHoldInAnotherCase(t *testing.T) {
+	inBubble(t, func(t *testing.T, a *account) {
+		arn := a.create("etl", newValue, managed)
+		at := time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC)
+		_, err := a.client.TagResource(t.Context(), &secretsmanager.TagResourceInput{
+			SecretId: aws.String("etl"), Tags: []types.Tag{{Key: aws.String("Databricks-Rotation-Hold"), Value: aws.String("revoked 2026-01-01T00:00:00Z")}},
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		described, listed := a.seen()
+		want := &managedsecret.Hold{Kind: managedsecret.Revoked}
+		if diff := cmp.Diff([]*managedsecret.Hold{want, want}, []*managedsecret.Hold{described, listed}); diff != "" {
+			t.Errorf("with that alone: %s", diff)
+		}
+		if err := a.store.SetHold(t.Context(), arn, managedsecret.Hold{Kind: managedsecret.LockedOut, Since: at}); err != nil {
+			t.Fatal(err)
+		}
+		described, listed = a.seen()
+		want = &managedsecret.Hold{Kind: managedsecret.LockedOut, Since: at}
+		if diff := cmp.Diff([]*managedsecret.Hold{want, want}, []*managedsecret.Hold{described, listed}); diff != "" {
+			t.Errorf("with the product's own beside it: %s", diff)
+		}
+	})
+}
+
 func TestHoldFails(t *testing.T) {
 	inBubble(t, func(t *testing.T, a *account) {
 		arn := a.create("etl", newValue, managed)
