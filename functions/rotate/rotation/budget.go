@@ -49,7 +49,7 @@ func (r *run) decide(ctx context.Context, remove, of int) string {
 	if remove == 0 {
 		return ""
 	}
-	if !r.all || r.unread > 0 {
+	if !r.all || r.unread > 0 || r.census.unlisted {
 		if err := r.survey(ctx); err != nil {
 			r.removals = withheld
 			return fmt.Sprintf("%d OAuth secrets should be removed, and none of them was: %v", remove, err)

@@ -1,14 +1,17 @@
 package rotation_test
 
 import (
+	"encoding/json"
 	"fmt"
 	"strings"
 	"testing"
 	"time"
 
 	"databricks-credential-rotation/functions/rotate/rotation"
+	"databricks-credential-rotation/shared/credential"
 	"databricks-credential-rotation/shared/databrickstest"
 	"databricks-credential-rotation/shared/estatetest"
+	"databricks-credential-rotation/shared/faulttest"
 	"databricks-credential-rotation/shared/policy"
 )
 
@@ -245,4 +248,33 @@ func TestExclusiveTwice(t *testing.T) {
 			})
 		})
 	}
+}
+
+// Invariant 1: what is not seen to be another secret's, because the listing broke
+// off, is not removed.
+func TestListingBreaksOff(t *testing.T) {
+	inWorld(t, func(w *world) {
+		m := w.register(estatetest.Registration{Name: "etl"})
+		s, err := w.Databricks.AddSecret(m.Principal.ID, databrickstest.SecretSpec{Lifetime: rotation.Fingerprint(m.ARN, w.policy.Lifetime)})
+		w.must(err)
+		for i := range 100 {
+			w.register(estatetest.Registration{Name: fmt.Sprintf("other-%03d", i), Fresh: true})
+		}
+		value, err := json.Marshal(map[string]string{
+			credential.KeyHost: m.Host.URL, credential.KeyClientID: m.Principal.ApplicationID,
+			credential.KeyClientSecret: s.Value, credential.KeyOAuthSecretID: s.ID,
+		})
+		w.must(err)
+		w.secondFor("twin", string(value)) // on the second page
+		time.Sleep(time.Hour)
+		w.AWS.Faults().Add(faulttest.Fault{Op: "ListSecrets", Skip: 1, Kind: faulttest.ServerError, Times: faulttest.Forever})
+		report, err := w.engine.Sweep(w.t.Context(), true, false)
+		w.checkErr(err, "listing the managed secrets")
+		if report.Secrets != 100 || report.OverBudget == "" {
+			t.Errorf("%d secrets were looked at, over budget: %q", report.Secrets, report.OverBudget)
+		}
+		if !w.Databricks.Authenticates(m.Principal.ApplicationID, s.Value) {
+			t.Error("the twin's current credential was deleted")
+		}
+	})
 }

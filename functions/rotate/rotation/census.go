@@ -19,6 +19,8 @@ type census struct {
 	// nothing: it would keep the whole fleet from being tidied, and what carries
 	// the fingerprint of one secret is another's in one of 85,000 pairs.
 	incomplete bool
+	// unlisted tells that there may be managed secrets that were not even seen.
+	unlisted bool
 }
 
 func newCensus() census {

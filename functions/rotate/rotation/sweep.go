@@ -67,7 +67,7 @@ func (e *Engine) Sweep(ctx context.Context, check, dry bool) (*Report, error) {
 	}
 	flush()
 	pool.drain(ctx)
-	found.incomplete = found.incomplete || listing != nil
+	found.unlisted = listing != nil
 	r.census = found
 	report := pool.finish(ctx)
 	r.log(ctx, report)
