@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/cenkalti/backoff/v5"
@@ -12,6 +13,7 @@ import (
 	"databricks-credential-rotation/shared/credential"
 	"databricks-credential-rotation/shared/databricks"
 	"databricks-credential-rotation/shared/managedsecret"
+	"databricks-credential-rotation/shared/secret"
 	"databricks-credential-rotation/shared/trail"
 )
 
@@ -39,6 +41,9 @@ const cleanupTimeout = 10 * time.Second
 // secret was stored.
 func (r *run) issue(ctx context.Context, o Observation, plan Issue, write managedsecret.Write) (credential.Credential, error) {
 	next := plan.Next
+	if err := storable(next); err != nil {
+		return next, fmt.Errorf("no OAuth secret was created, for its value could not be stored: %w", err)
+	}
 	host, principal := hostOf(next), next.ServicePrincipalID
 	entry := r.entry(o, "issue", string(plan.Reason))
 	var created databricks.IssuedSecret
@@ -88,6 +93,21 @@ func (r *run) issue(ctx context.Context, o Observation, plan Issue, write manage
 	}
 	return next, r.store(ctx, o, next, write)
 }
+
+// storable tries a value before there is a secret to put into it: whether it
+// can be written, and read again by the next run. What Databricks lists of a
+// secret goes into it, and somebody else's keys may have filled it.
+func storable(next credential.Credential) error {
+	next.ClientSecret, next.OAuthSecretID = secret.New(placeholder), placeholder
+	value, err := next.Encode()
+	if err == nil {
+		_, err = credential.Parse(value)
+	}
+	return err
+}
+
+// placeholder is as long as an OAuth secret's id, and longer than its value.
+var placeholder = strings.Repeat("0", 64)
 
 // rejected tells a full principal from a create that is refused for another
 // reason. Databricks does not document the error of the sixth secret.

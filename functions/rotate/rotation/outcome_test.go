@@ -198,3 +198,51 @@ func TestLeftoverOfARevocationStays(t *testing.T) {
 		}
 	})
 }
+
+// spelling is a Databricks that lists scopes by names that a value cannot hold.
+type spelling struct{ rotation.Databricks }
+
+func (s spelling) ListSecrets(ctx context.Context, host databricks.Host, principal string) ([]databricks.OAuthSecret, error) {
+	listed, err := s.Databricks.ListSecrets(ctx, host, principal)
+	for i := range listed {
+		for j, scope := range listed[i].Scopes {
+			listed[i].Scopes[j] = strings.ToUpper(scope)
+		}
+	}
+	return listed, err
+}
+
+// A value that the next run could not read is not stored, and one that Secrets
+// Manager would not take needs no OAuth secret first.
+func TestNothingIsCreatedForAValueThatCannotBe(t *testing.T) {
+	for name, test := range map[string]struct {
+		prepare func(w *world) *estatetest.Managed
+		want    string
+	}{
+		"scopes that do not read": {func(w *world) *estatetest.Managed {
+			m := w.register(estatetest.Registration{Name: "etl", AccountLevel: true, Scopes: []string{"sql"}})
+			w.engine.Databricks = spelling{w.engine.Databricks}
+			return m
+		}, "ROTATION_SCOPES must be scope names"},
+		"a value that is full": {func(w *world) *estatetest.Managed {
+			return w.register(estatetest.Registration{Name: "etl", AccountLevel: true, Extra: map[string]string{"NOTES": strings.Repeat("x", 65_100)}})
+		}, "shorten the keys that are not the rotation's"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			inWorld(t, func(w *world) {
+				m := test.prepare(w)
+				before := w.current(m)
+				time.Sleep(w.policy.Interval)
+				w.ResetCalls()
+				w.sweep("etl: no OAuth secret was created, for its value could not be stored: ")
+				w.sweep(test.want)
+				if n := w.calls()[databrickstest.OpAccountCreateSecret]; n > 0 {
+					t.Errorf("%d OAuth secrets were created", n)
+				}
+				if w.current(m).OAuthSecretID != before.OAuthSecretID {
+					t.Error("another credential is current")
+				}
+			})
+		})
+	}
+}
