@@ -102,7 +102,7 @@ func TestCreateIsOneRequestOverHTTP2(t *testing.T) {
 					go server.serve(conn)
 				}
 			}()
-			transport := &http.Transport{ForceAttemptHTTP2: true, TLSClientConfig: &tls.Config{InsecureSkipVerify: true}} //nolint:gosec // the test's own server
+			transport := &http.Transport{ForceAttemptHTTP2: true, TLSClientConfig: &tls.Config{InsecureSkipVerify: true}}
 			defer transport.CloseIdleConnections()
 			url := "https://" + listener.Addr().String()
 			client := &databricks.Client{Allowed: allow(t, url), Transport: transport, Identity: databricks.Stored{

@@ -15,6 +15,17 @@ import (
 // for.
 const dimensionDoor = "Door"
 
+// failing counts the secrets that somebody must see to: those that failed, also
+// beside a block, and those that are blocked, unless a person has decided that.
+func (r *Report) failing() (n int) {
+	for _, o := range r.Outcomes {
+		if o.fault() != nil || o.Block != nil && o.Block.Kind != Revoked && o.Block.Kind != LockedOut {
+			n++
+		}
+	}
+	return n
+}
+
 // numbers are the metrics of a run, by its stack.
 func (r *run) numbers(report *Report) []metric.Metric {
 	n := map[string]int{}
@@ -88,7 +99,7 @@ func (r *run) measure(ctx context.Context, report *Report) {
 		{Dimensions: []string{metric.Deployment}, Metrics: r.numbers(report)},
 		{Dimensions: []string{metric.Deployment, dimensionDoor}, Metrics: []metric.Metric{
 			{Name: "Duration", Unit: metric.Seconds, Value: now.Sub(r.began).Seconds()},
-			{Name: "FailedByDoor", Unit: metric.Count, Value: float64(report.Counts[Failed])},
+			{Name: "FailedByDoor", Unit: metric.Count, Value: float64(report.failing())},
 		}},
 	}, slog.String(metric.Deployment, r.Deployment), slog.String(dimensionDoor, r.door))
 	if err != nil {

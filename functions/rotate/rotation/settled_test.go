@@ -136,6 +136,27 @@ func TestTagChangedAfterRotation(t *testing.T) {
 	})
 }
 
+// A rotation that is blocked, and that sweeps no longer see to be due after a tag
+// was changed, is among the failures of each reconcile, which have an alarm.
+func TestBlockedUnseen(t *testing.T) {
+	inWorld(t, func(w *world) {
+		w.engine.Deployment = stackName
+		m := rotatedOnce(w, "etl")
+		time.Sleep(20 * day)
+		w.tag(m, "team", "data")
+		w.SetActive(m, false)
+		time.Sleep(w.policy.Interval - 15*day)
+		if report := w.sweep(""); report.Unread != 1 {
+			t.Fatal("the sweep has seen it: this test no longer tells anything")
+		}
+		_, err := w.engine.Sweep(w.t.Context(), true, false)
+		w.checkErr(err, "etl: inactive: ")
+		if last := w.lastMetrics(); last.Door != "reconcile" || last.values["FailedByDoor"] != 1.0 {
+			t.Errorf("%v failed by the door %s, want 1", last.values["FailedByDoor"], last.Door)
+		}
+	})
+}
+
 // A run that has not read every value reads them before it removes what may be
 // another secret's.
 func TestRemovalReadsWhatIsSettled(t *testing.T) {
