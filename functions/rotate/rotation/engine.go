@@ -177,7 +177,7 @@ func (r *run) bring(ctx context.Context, s managedsecret.Secret, current Version
 	o, plan, err := r.observe(ctx, Observation{
 		Secret: s, Current: current, Force: force,
 		Alone: r.alone(current.Credential.ClientID), Withhold: r.removals == withheld, Claims: r.census.claims,
-		Log: r.Usage != nil && r.asking != failed, Unseen: r.unseen,
+		CanAsk: r.Usage != nil && r.asking != failed, Unseen: r.unseen,
 	})
 	if err != nil {
 		return out.fail(err)

@@ -76,9 +76,9 @@ type Observation struct {
 	// ARN of its managed secret, as far as the run has seen. Two managed
 	// secrets of one principal can have the same fingerprint.
 	Claims map[string]string
-	// Log tells that the usage log is there to be asked about predecessors.
+	// CanAsk tells that the usage log is there to be asked about predecessors.
 	// False also if it was asked and did not answer.
-	Log bool
+	CanAsk bool
 	// Unseen are, by predecessor, the readers that have not come back since its
 	// successor became current. What the log was not asked about is missing.
 	Unseen map[string][]usagelog.Reader

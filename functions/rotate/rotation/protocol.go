@@ -95,7 +95,7 @@ func (p protocol) create(ctx context.Context) error {
 	case !errors.Is(err, managedsecret.ErrNotFound):
 		return err
 	}
-	o, plan, err := p.observe(ctx, Observation{Secret: p.secret, Current: p.current, Force: true, Token: p.token, Log: p.Usage != nil})
+	o, plan, err := p.observe(ctx, Observation{Secret: p.secret, Current: p.current, Force: true, Token: p.token, CanAsk: p.Usage != nil})
 	if err != nil {
 		return err
 	}

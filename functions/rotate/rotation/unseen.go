@@ -64,7 +64,7 @@ func (p *Plan) replaced(by policy.Policy, o Observation, s databricks.OAuthSecre
 	switch {
 	case o.Now.Before(over):
 		return over
-	case o.Log && !asked:
+	case o.CanAsk && !asked:
 		p.Ask = append(p.Ask, Question{s.ID, usagelog.Handover{ClientID: o.Current.Credential.ClientID, Made: s.CreateTime, At: at}})
 		return last
 	case len(unseen) > 0 && o.Now.Before(last):

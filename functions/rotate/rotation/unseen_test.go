@@ -30,13 +30,13 @@ func TestPlanByTheUsageLog(t *testing.T) {
 	// answer is what the log said of predecessors: how many readers are missing.
 	answer := func(readers map[string]int) func(*rotation.Observation) {
 		return func(o *rotation.Observation) {
-			o.Log, o.Unseen = true, map[string][]usagelog.Reader{}
+			o.CanAsk, o.Unseen = true, map[string][]usagelog.Reader{}
 			for id, n := range readers {
 				o.Unseen[id] = make([]usagelog.Reader, n)
 			}
 		}
 	}
-	noAnswer := func(o *rotation.Observation) { o.Log = true }
+	noAnswer := func(o *rotation.Observation) { o.CanAsk = true }
 	p1 := func(age time.Duration) func(*rotation.Observation) {
 		return func(o *rotation.Observation) {
 			list(ours("p1", 31*day))(o)
