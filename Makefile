@@ -57,7 +57,8 @@ TEMPLATES := template.yaml $(wildcard infra/*.yaml)
 MAX_ZIP := 8000000
 
 # The build of the deployed binaries, here and within sam build, which passes
-# the environment on to go build.
+# the environment on to go build. Without CGO_ENABLED=0 a machine of Lambda's own
+# kind would link them to its C library.
 LAMBDA_ENV = CGO_ENABLED=0 GOOS=linux GOARCH=arm64 GOFLAGS="$(LAMBDA_GOFLAGS)"
 LAMBDA_GOFLAGS := -trimpath -buildvcs=false -tags=lambda.norpc '-ldflags=-s -w'
 
@@ -239,7 +240,7 @@ sam: ## Validate and build the stack with the SAM CLI
 		$(call skip,sam validate and sam build,make $(SAM) fails); \
 	else \
 		$(VENV)/bin/sam validate --lint; \
-		GOFLAGS="$(LAMBDA_GOFLAGS)" $(VENV)/bin/sam build; \
+		CGO_ENABLED=0 GOFLAGS="$(LAMBDA_GOFLAGS)" $(VENV)/bin/sam build; \
 	fi
 
 # The suite runs on the emulator in `go test ./...`; here it runs on an
