@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"databricks-credential-rotation/shared/databricks"
+	"databricks-credential-rotation/shared/secret"
 )
 
 // lookBack is how long before a credential was replaced its readers are looked
@@ -87,7 +88,7 @@ func (s Source) Unseen(ctx context.Context, now time.Time, handovers []Handover)
 	}
 	rows, err := Decode(table, "identity looked_from replaced_at address agent last_seen events", func(r *Row) row {
 		found := row{key: r.Text() + "=" + strconv.FormatInt(r.Number(), 10) + "=" + strconv.FormatInt(r.Number(), 10)}
-		found.reader = Reader{Address: r.Text(), Agent: r.Text(), Last: r.Time()}
+		found.reader = Reader{Address: r.Text(), Agent: program(r.Text()), Last: r.Time()}
 		r.Number()
 		return found
 	})
@@ -103,6 +104,21 @@ func (s Source) Unseen(ctx context.Context, now time.Time, handovers []Handover)
 		all[i] = byKey[h.item()]
 	}
 	return all, nil
+}
+
+// maxAgent is how much of a program's name is kept, in bytes.
+const maxAgent = 60
+
+// program makes a name fit to be shown: whoever sends a request names himself,
+// and may have put anything there.
+func program(name string) string {
+	if secret.Resembles(name) {
+		return secret.Placeholder
+	}
+	if len(name) > maxAgent {
+		name = strings.ToValidUTF8(name[:maxAgent], "") + "…"
+	}
+	return name
 }
 
 // item is a handover as the statement takes it.

@@ -6,7 +6,11 @@ var (
 	Fingerprint  = fingerprint
 	IsOurs       = isOurs
 	SuccessorID  = successorID
+	Reply        = reply
 )
+
+// MostReaders is how many readers of a predecessor an answer names.
+const MostReaders = mostReaders
 
 // MaxReceives is for tests that hold it against the template.
 const MaxReceives = maxReceives

@@ -27,7 +27,7 @@ func (e *Engine) Handle(ctx context.Context, payload json.RawMessage) (any, erro
 
 // maxOutcomes keeps an answer well below the 6 MB that Lambda passes on. The
 // log has them all.
-const maxOutcomes = 5000
+const maxOutcomes = 2000
 
 // reply keeps a typed nil out of the answer, and the answer within bounds.
 func reply(report *Report, err error) (any, error) {
