@@ -246,3 +246,27 @@ func TestNothingIsCreatedForAValueThatCannotBe(t *testing.T) {
 		})
 	}
 }
+
+// What was retired before Databricks was too busy for the rest is in the report of
+// the run that comes back to it.
+func TestBusyAfterRetirement(t *testing.T) {
+	inWorld(t, func(w *world) {
+		m := w.register(estatetest.Registration{Name: "etl", AccountLevel: true})
+		first := w.current(m)
+		time.Sleep(w.policy.Interval)
+		w.sweep("")
+		time.Sleep(w.policy.Interval)
+		w.Databricks.Faults().Add(faulttest.Fault{Op: databrickstest.OpAccountCreateSecret, Kind: faulttest.Throttled})
+		w.reconcile()
+		report := w.sweep("")
+		if report.Counts[rotation.Unchanged] != 1 {
+			t.Fatalf("the second run changes something: %+v", report.Outcomes)
+		}
+		if n := w.calls()[databrickstest.OpAccountDeleteSecret]; n != 1 || strings.Contains(strings.Join(w.ids(m), " "), first.OAuthSecretID) {
+			t.Fatalf("%d deletes: this test no longer tells anything", n)
+		}
+		if log := w.log.String(); !strings.Contains(log, `"retired":["`+first.OAuthSecretID+`"]`) {
+			t.Error("the run does not say that it retired the predecessor")
+		}
+	})
+}

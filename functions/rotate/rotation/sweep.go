@@ -201,6 +201,9 @@ type task struct {
 	// result takes what became of it, if somebody asks.
 	result *Outcome
 	tries  int
+	// retired and cleared are what earlier tries have done.
+	retired []string
+	cleared string
 }
 
 // later is the task as it is done once more.
@@ -295,10 +298,12 @@ func (p *pool) settle(t task, o Outcome) {
 	case errors.Is(o.Err, databricks.ErrBusy) && o.Issued == "" && t.tries+1 < busyTries:
 		t = t.later()
 		t.tries++
+		t.retired, t.cleared = append(t.retired, o.Retired...), cmp.Or(t.cleared, o.Cleared)
 		p.mu.Lock()
 		defer p.mu.Unlock()
 		p.again = append(p.again, t)
 	default:
+		o.Retired, o.Cleared = append(t.retired, o.Retired...), cmp.Or(o.Cleared, t.cleared)
 		if t.result != nil {
 			*t.result = o
 		}
