@@ -164,17 +164,18 @@ func (r *run) warn(ctx context.Context, o Observation, p Plan) []Unseen {
 		}
 		u := Unseen{OAuthSecretID: id, KeptUntil: until, Readers: readers[:min(len(readers), mostReaders)], More: max(0, len(readers)-mostReaders)}
 		all = append(all, u)
-		message := "a predecessor may still be in use, and is ended now"
-		attrs := []slog.Attr{slog.String("secret", o.Secret.Name), slog.String("client_id", o.Current.Credential.ClientID), slog.String("oauth_secret_id", id)}
-		if !until.IsZero() {
-			message = "a predecessor may still be in use, and is kept for longer"
-			attrs = append(attrs, slog.Time("kept_until", until))
+		attrs := []slog.Attr{
+			slog.String("secret", o.Secret.Name), slog.String("client_id", o.Current.Credential.ClientID), slog.String("oauth_secret_id", id),
+			slog.Int("readers", len(readers)), slog.Any("not_seen_since", u.Readers),
 		}
 		if r.dry {
 			attrs = append(attrs, slog.Bool("dry_run", true))
 		}
-		attrs = append(attrs, slog.Int("readers", len(readers)), slog.Any("not_seen_since", u.Readers))
-		r.Log.LogAttrs(ctx, slog.LevelWarn, message, attrs...)
+		if until.IsZero() {
+			r.Log.LogAttrs(ctx, slog.LevelWarn, "a predecessor may still be in use, and is ended now", attrs...)
+		} else {
+			r.Log.LogAttrs(ctx, slog.LevelWarn, "a predecessor may still be in use, and is kept for longer", append(attrs, slog.Time("kept_until", until))...)
+		}
 	}
 	for _, e := range p.Extended {
 		add(e.OAuthSecretID, e.Until)

@@ -75,8 +75,10 @@ func TestPlanByTheUsageLog(t *testing.T) {
 		"invariant 4: the oldest gives way": {extended, observed(31*day, list(ours("p2", 33*day)), predecessor("p2", ago(2*day)), p1(day),
 			answer(map[string]int{"p1": 1, "p2": 1}), list(theirs("f1", day), theirs("f2", day))), decision{Retire: []string{"p2"}, Kept: []string{"p1"}, Issue: rotation.Due}},
 		"dead: kept, and replaced": {extended, observed(5*day, unlisted, tried(false), principal(true), p1(day), missing), decision{Kept: []string{"p1"}, Issue: rotation.Dead}},
-		"nobody knows which is current": {extended, observed(9*day, unidentified, tried(true), principal(true), p1(day), missing, recorded("cur", "old")),
-			decision{Issue: rotation.Adopted}},
+		"nobody knows which is current": {
+			extended, observed(9*day, unidentified, tried(true), principal(true), p1(day), missing, recorded("cur", "old")),
+			decision{Issue: rotation.Adopted},
+		},
 	} {
 		t.Run(name, func(t *testing.T) {
 			plan := rotation.MakePlan(test.policy, test.o)

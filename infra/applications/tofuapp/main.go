@@ -59,11 +59,11 @@ type pipeline struct {
 }
 
 func (p *pipeline) run(ctx context.Context, log *slog.Logger, id, provider, configuration string) error {
-	text, err := os.ReadFile(filepath.Join(configuration, "main.tf"))
+	text, err := os.ReadFile(filepath.Join(configuration, "main.tf")) //nolint:gosec // G304: the caller names the directory
 	if err != nil {
 		return err
 	}
-	if err := os.WriteFile(filepath.Join(p.dir, "main.tf"), text, 0o600); err != nil {
+	if err := os.WriteFile(filepath.Join(p.dir, "main.tf"), text, 0o600); err != nil { //nolint:gosec // G703: as above
 		return err
 	}
 	// The provider is the one that was built, so nothing is asked of a registry
