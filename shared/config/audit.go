@@ -1,9 +1,8 @@
 package config
 
 import (
-	"regexp"
-
 	"databricks-credential-rotation/shared/databricks"
+	"databricks-credential-rotation/shared/pattern"
 )
 
 // Audit is the environment of functions/audit: who the rotator is and where
@@ -33,8 +32,8 @@ type Audit struct {
 type Stack struct{ Partition, Region, Account, Name string }
 
 var (
-	stackPattern    = regexp.MustCompile(`^arn:(aws[a-z-]*):cloudformation:([a-z0-9-]+):([0-9]{12}):stack/([A-Za-z0-9-]{1,128})/.+$`)
-	functionPattern = regexp.MustCompile(`^[A-Za-z0-9_-]{1,64}$`)
+	stackPattern    = pattern.New(`^arn:(aws[a-z-]*):cloudformation:([a-z0-9-]+):([0-9]{12}):stack/([A-Za-z0-9-]{1,128})/.+$`)
+	functionPattern = pattern.New(`^[A-Za-z0-9_-]{1,64}$`)
 )
 
 // LoadAudit reads the environment like [LoadRotate].

@@ -6,9 +6,9 @@ import (
 	"errors"
 	"fmt"
 	"os"
-	"regexp"
 
 	"databricks-credential-rotation/shared/databricks"
+	"databricks-credential-rotation/shared/pattern"
 )
 
 // Rotate is the environment of functions/rotate.
@@ -64,13 +64,13 @@ type ObjectLocation struct{ Bucket, Key string }
 const defaultHosts = "https://*.cloud.databricks.com"
 
 var (
-	uuidPattern     = regexp.MustCompile(`^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$`)
-	arnPattern      = regexp.MustCompile(`^arn:aws[a-z-]*:secretsmanager:[a-z0-9-]+:[0-9]{12}:secret:.+$`)
-	bucketPattern   = regexp.MustCompile(`^[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]$`)
-	topicPattern    = regexp.MustCompile(`^arn:aws[a-z-]*:sns:[a-z0-9-]+:[0-9]{12}:[A-Za-z0-9_-]{1,256}$`)
-	queuePattern    = regexp.MustCompile(`^https?://[a-z0-9.:-]+/[0-9]{12}/[A-Za-z0-9_-]{1,80}$`)
-	tablePattern    = regexp.MustCompile(`^[A-Za-z0-9_]+(\.[A-Za-z0-9_]+){0,2}$`)
-	locationPattern = regexp.MustCompile(`^s3://([a-z0-9][a-z0-9.-]{1,61}[a-z0-9])/([!-~]+)$`)
+	uuidPattern     = pattern.New(`^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$`)
+	arnPattern      = pattern.New(`^arn:aws[a-z-]*:secretsmanager:[a-z0-9-]+:[0-9]{12}:secret:.+$`)
+	bucketPattern   = pattern.New(`^[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]$`)
+	topicPattern    = pattern.New(`^arn:aws[a-z-]*:sns:[a-z0-9-]+:[0-9]{12}:[A-Za-z0-9_-]{1,256}$`)
+	queuePattern    = pattern.New(`^https?://[a-z0-9.:-]+/[0-9]{12}/[A-Za-z0-9_-]{1,80}$`)
+	tablePattern    = pattern.New(`^[A-Za-z0-9_]+(\.[A-Za-z0-9_]+){0,2}$`)
+	locationPattern = pattern.New(`^s3://([a-z0-9][a-z0-9.-]{1,61}[a-z0-9])/([!-~]+)$`)
 )
 
 // LoadRotate reads the environment by getenv, nil for [os.Getenv], and reports
@@ -168,7 +168,7 @@ func (e *env) fault(name, why string) {
 	e.faults = append(e.faults, fmt.Errorf("%s %s", name, why))
 }
 
-func (e *env) match(name string, pattern *regexp.Regexp, what string) string {
+func (e *env) match(name string, pattern *pattern.Pattern, what string) string {
 	value := e.getenv(name)
 	if value != "" && !pattern.MatchString(value) {
 		e.fault(name, "must be "+what)

@@ -6,9 +6,10 @@ import (
 	"errors"
 	"fmt"
 	"maps"
-	"regexp"
 	"slices"
 	"strings"
+
+	"databricks-credential-rotation/shared/pattern"
 )
 
 // Layouts that [KeyLayout] may name.
@@ -92,7 +93,7 @@ func (l layout) hostText(host string) string {
 	return host
 }
 
-var keyPattern = regexp.MustCompile(`^[A-Za-z][A-Za-z0-9_.-]{0,63}$`)
+var keyPattern = pattern.New(`^[A-Za-z][A-Za-z0-9_.-]{0,63}$`)
 
 // parseKeys reads a custom layout, such as "host=DB_HOST client_id=DB_USER
 // client_secret=DB_PASSWORD".

@@ -8,20 +8,20 @@ import (
 	"fmt"
 	"io"
 	"net/url"
-	"regexp"
 	"slices"
 	"strings"
 	"time"
 
+	"databricks-credential-rotation/shared/pattern"
 	"databricks-credential-rotation/shared/secret"
 )
 
 var (
-	uuidPattern     = regexp.MustCompile(`^[0-9a-fA-F]{8}-([0-9a-fA-F]{4}-){3}[0-9a-fA-F]{12}$`)
-	numericPattern  = regexp.MustCompile(`^[1-9][0-9]{0,19}$`)
-	secretIDPattern = regexp.MustCompile(`^[A-Za-z0-9_-]{1,128}$`)
-	scopePattern    = regexp.MustCompile(`^[a-z0-9][a-z0-9._:-]{0,99}$`)
-	hostPattern     = regexp.MustCompile(`^[a-z0-9]([a-z0-9.-]{0,251}[a-z0-9])?(:[0-9]{1,5})?$`)
+	uuidPattern     = pattern.New(`^[0-9a-fA-F]{8}-([0-9a-fA-F]{4}-){3}[0-9a-fA-F]{12}$`)
+	numericPattern  = pattern.New(`^[1-9][0-9]{0,19}$`)
+	secretIDPattern = pattern.New(`^[A-Za-z0-9_-]{1,128}$`)
+	scopePattern    = pattern.New(`^[a-z0-9][a-z0-9._:-]{0,99}$`)
+	hostPattern     = pattern.New(`^[a-z0-9]([a-z0-9.-]{0,251}[a-z0-9])?(:[0-9]{1,5})?$`)
 )
 
 // ownKeys are the keys that an error may name. Any other may be a secret that
@@ -203,7 +203,7 @@ func (p *parser) takeAs(key, label string) string {
 	return strings.TrimSpace(s)
 }
 
-func (p *parser) match(key, value string, pattern *regexp.Regexp, what string) {
+func (p *parser) match(key, value string, pattern *pattern.Pattern, what string) {
 	if value != "" && !pattern.MatchString(value) {
 		p.fault(p.l.label(key), "must be "+what)
 	}

@@ -13,8 +13,9 @@ import (
 	"fmt"
 	"net/netip"
 	"net/url"
-	"regexp"
 	"strings"
+
+	"databricks-credential-rotation/shared/pattern"
 )
 
 // Host is where a service principal is managed.
@@ -103,8 +104,8 @@ func ParseAllowedHosts(patterns string) (AllowedHosts, error) {
 }
 
 var (
-	namePattern = regexp.MustCompile(`^[a-z0-9]([a-z0-9.-]*[a-z0-9])?$`)
-	portPattern = regexp.MustCompile(`^([0-9]{1,5}|\*)?$`)
+	namePattern = pattern.New(`^[a-z0-9]([a-z0-9.-]*[a-z0-9])?$`)
+	portPattern = pattern.New(`^([0-9]{1,5}|\*)?$`)
 )
 
 func isLoopback(name string) bool {

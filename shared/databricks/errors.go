@@ -7,7 +7,6 @@ import (
 	"io"
 	"net/http"
 	"net/url"
-	"regexp"
 	"slices"
 	"strconv"
 	"strings"
@@ -17,6 +16,7 @@ import (
 	"github.com/databricks/databricks-sdk-go/apierr"
 	"golang.org/x/oauth2"
 
+	"databricks-credential-rotation/shared/pattern"
 	"databricks-credential-rotation/shared/secret"
 )
 
@@ -178,16 +178,16 @@ const (
 
 // codePattern is what an error's code looks like. The SDK makes text of
 // whatever stands in its place.
-var codePattern = regexp.MustCompile(`^[A-Za-z0-9_.-]{1,64}$`)
+var codePattern = pattern.New(`^[A-Za-z0-9_.-]{1,64}$`)
 
 // secretPattern matches what a credential of Databricks looks like, wherever
 // in a word it begins: OAuth secrets, personal access tokens, refresh tokens
 // and JSON web tokens.
-var secretPattern = regexp.MustCompile(`(dose|dapi|dkea|doau|eyJ)[A-Za-z0-9._~+/-]{6,}`)
+var secretPattern = pattern.New(`(dose|dapi|dkea|doau|eyJ)[A-Za-z0-9._~+/-]{6,}`)
 
 // valuePattern matches a credential's whole value, and no word of a name: what
 // somebody pasted into a comment.
-var valuePattern = regexp.MustCompile(`(dose|dapi|dkea|doau)[0-9a-f]{16,}|eyJ[A-Za-z0-9_-]{10,}\.[A-Za-z0-9_.-]{10,}`)
+var valuePattern = pattern.New(`(dose|dapi|dkea|doau)[0-9a-f]{16,}|eyJ[A-Za-z0-9_-]{10,}\.[A-Za-z0-9_.-]{10,}`)
 
 // redact makes what people typed fit to be kept: comments and descriptions
 // have been seen to hold the credential that they are about.

@@ -6,10 +6,10 @@ import (
 	"fmt"
 	"net/http"
 	"net/url"
-	"regexp"
 	"slices"
 	"time"
 
+	"databricks-credential-rotation/shared/pattern"
 	"databricks-credential-rotation/shared/secret"
 )
 
@@ -64,7 +64,7 @@ type secretReply struct {
 }
 
 // idPattern is what an id must look like to be recorded in a managed secret.
-var idPattern = regexp.MustCompile(`^[A-Za-z0-9_-]{1,128}$`)
+var idPattern = pattern.New(`^[A-Za-z0-9_-]{1,128}$`)
 
 // decode reports what is wrong with a reply without showing it. What could be
 // read comes with the error.

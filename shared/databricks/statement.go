@@ -7,11 +7,12 @@ import (
 	"maps"
 	"net/http"
 	"net/url"
-	"regexp"
 	"slices"
 	"strconv"
 	"strings"
 	"time"
+
+	"databricks-credential-rotation/shared/pattern"
 )
 
 const (
@@ -38,7 +39,7 @@ type Warehouse struct {
 	ID   string
 }
 
-var warehousePattern = regexp.MustCompile(`^(https?://[^/?#]+)/sql/1\.0/warehouses/([0-9A-Za-z]{1,64})$`)
+var warehousePattern = pattern.New(`^(https?://[^/?#]+)/sql/1\.0/warehouses/([0-9A-Za-z]{1,64})$`)
 
 // ParseWarehouse reads a warehouse as the workspace's address and the HTTP
 // path that the warehouse's connection details show:

@@ -12,10 +12,10 @@ import (
 	"fmt"
 	"io"
 	"reflect"
-	"regexp"
 	"slices"
 	"strings"
 
+	"databricks-credential-rotation/shared/pattern"
 	"databricks-credential-rotation/shared/secret"
 )
 
@@ -44,7 +44,7 @@ type Fault struct {
 func (f Fault) Error() string { return f.Field + " " + f.What }
 
 // printable are names of fields that are safe to repeat.
-var printable = regexp.MustCompile(`^[A-Za-z0-9_.-]{1,60}$`)
+var printable = pattern.New(`^[A-Za-z0-9_.-]{1,60}$`)
 
 // Decode reads a JSON object into its fields, and returns what is wrong with
 // each. An error means that it could not be read to its end; nothing of it may

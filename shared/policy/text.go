@@ -5,10 +5,11 @@ import (
 	"fmt"
 	"math"
 	"net/netip"
-	"regexp"
 	"strconv"
 	"strings"
 	"time"
+
+	"databricks-credential-rotation/shared/pattern"
 )
 
 // units of durations, the largest first.
@@ -103,7 +104,7 @@ func parsePrefix(text string) (netip.Prefix, error) {
 }
 
 // sharePattern matches whole percents.
-var sharePattern = regexp.MustCompile(`^([1-9][0-9]?|100)%$`)
+var sharePattern = pattern.New(`^([1-9][0-9]?|100)%$`)
 
 func parseShare(text string) (float64, error) {
 	if !sharePattern.MatchString(text) {

@@ -4,12 +4,13 @@ import (
 	"errors"
 	"fmt"
 	"math"
-	"regexp"
 	"strconv"
 	"strings"
 	"unicode/utf8"
 
 	"go.yaml.in/yaml/v4"
+
+	"databricks-credential-rotation/shared/pattern"
 )
 
 // tree is a document as JSON Schema knows it: maps, lists, texts, numbers,
@@ -152,7 +153,7 @@ func (t *tree) line(path string) int {
 	}
 }
 
-var plainKey = regexp.MustCompile(`^[A-Za-z0-9_-]+$`)
+var plainKey = pattern.New(`^[A-Za-z0-9_-]+$`)
 
 // under is the path of a field.
 func under(path, key string) string {

@@ -3,12 +3,12 @@ package revocation
 import (
 	"fmt"
 	"net/url"
-	"regexp"
 	"slices"
 	"strings"
 	"unicode"
 
 	"databricks-credential-rotation/shared/event"
+	"databricks-credential-rotation/shared/pattern"
 	"databricks-credential-rotation/shared/secret"
 )
 
@@ -112,10 +112,10 @@ func (r *Request) selectors() []selector {
 const maxText = 500
 
 var (
-	hashPattern = regexp.MustCompile(`^[0-9a-f]{64}$`)
-	idPattern   = regexp.MustCompile(`^[A-Za-z0-9_-]{1,128}$`)
-	uuidPattern = regexp.MustCompile(`^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$`)
-	arnOrName   = regexp.MustCompile(`^[A-Za-z0-9/_+=.@:-]{1,1000}$`)
+	hashPattern = pattern.New(`^[0-9a-f]{64}$`)
+	idPattern   = pattern.New(`^[A-Za-z0-9_-]{1,128}$`)
+	uuidPattern = pattern.New(`^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$`)
+	arnOrName   = pattern.New(`^[A-Za-z0-9/_+=.@:-]{1,1000}$`)
 )
 
 // ParseRequest reads a request and reports every mistake in it, by field. A

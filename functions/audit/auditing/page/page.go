@@ -16,7 +16,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"regexp"
 	"time"
 
 	g "maragu.dev/gomponents"
@@ -25,6 +24,7 @@ import (
 	"databricks-credential-rotation/functions/audit/auditing/escape"
 	"databricks-credential-rotation/functions/audit/auditing/finding"
 	"databricks-credential-rotation/functions/audit/auditing/report"
+	"databricks-credential-rotation/shared/pattern"
 )
 
 var (
@@ -123,7 +123,7 @@ func remedy(s string) g.Node {
 }
 
 // command is how a command begins, after what it takes from the environment.
-var command = regexp.MustCompile(`^([A-Z][A-Z0-9_]*=\S+ )*(databricks|aws) `)
+var command = pattern.New(`^([A-Z][A-Z0-9_]*=\S+ )*(databricks|aws) `)
 
 func name(s finding.Subject) string {
 	if s.Name != "" {

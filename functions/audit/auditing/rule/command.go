@@ -4,20 +4,21 @@ import (
 	"encoding/json"
 	"fmt"
 	"net/url"
-	"regexp"
 	"slices"
 	"strings"
 	"unicode"
 	"unicode/utf8"
+
+	"databricks-credential-rotation/shared/pattern"
 )
 
 var (
-	placeholder = regexp.MustCompile(`<[a-z_]+>`)
-	assignment  = regexp.MustCompile(`^[A-Z_]+=`)
+	placeholder = pattern.New(`<[a-z_]+>`)
+	assignment  = pattern.New(`^[A-Z_]+=`)
 	// plain needs no quotes in any shell.
-	plain = regexp.MustCompile(`^[A-Za-z0-9_@%+:,./-][A-Za-z0-9_@%+=:,./-]*$`)
+	plain = pattern.New(`^[A-Za-z0-9_@%+:,./-][A-Za-z0-9_@%+=:,./-]*$`)
 	// commandWord is one word of a command, in single quotes if it has blanks.
-	commandWord = regexp.MustCompile(`'[^']*'|\S+`)
+	commandWord = pattern.New(`'[^']*'|\S+`)
 )
 
 // render writes a command for a person to paste into a shell. Values may hold

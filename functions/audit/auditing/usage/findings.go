@@ -4,7 +4,6 @@ import (
 	"cmp"
 	"fmt"
 	"net/netip"
-	"regexp"
 	"slices"
 	"strconv"
 	"strings"
@@ -13,6 +12,7 @@ import (
 	"databricks-credential-rotation/functions/audit/auditing/finding"
 	"databricks-credential-rotation/functions/audit/auditing/inventory"
 	"databricks-credential-rotation/functions/audit/auditing/rule"
+	"databricks-credential-rotation/shared/pattern"
 	"databricks-credential-rotation/shared/policy"
 	"databricks-credential-rotation/shared/usagelog"
 )
@@ -20,7 +20,7 @@ import (
 // mostExamples is how many addresses or programs a finding names.
 const mostExamples = 5
 
-var uuidPattern = regexp.MustCompile(`^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$`)
+var uuidPattern = pattern.New(`^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$`)
 
 // Findings judges what the log answered.
 func (o Observation) Findings(inv inventory.Inventory, p policy.Policy, place rule.Place) []finding.Finding {
