@@ -30,14 +30,10 @@ func Parse(document []byte) (Policy, error) {
 	if t.root == nil {
 		return Policy{}, invalid(t.faults)
 	}
-	misfits, err := schema.validate(t)
-	if err != nil {
-		return Policy{}, err
-	}
 	// What has a fault is looked at no further, so that one mistake is one
 	// fault; everything else is.
 	faults := t.faults
-	for _, f := range misfits {
+	for _, f := range t.misfits(schema) {
 		if !slices.ContainsFunc(t.faults, func(g Fault) bool { return g.Path != "" && within(f.Path, g.Path) }) {
 			faults = append(faults, f)
 		}

@@ -3,7 +3,6 @@ package policy
 import (
 	_ "embed"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"maps"
 	"reflect"
@@ -12,8 +11,7 @@ import (
 	"strings"
 	"sync"
 
-	"github.com/santhosh-tekuri/jsonschema/v6"
-	"github.com/santhosh-tekuri/jsonschema/v6/kind"
+	"databricks-credential-rotation/shared/jsonschema"
 )
 
 // Schema is the JSON Schema of a document.
@@ -21,95 +19,81 @@ import (
 //go:embed policy.schema.json
 var Schema []byte
 
-// schema is the compiled [Schema], and its text for messages.
-type schema struct {
-	compiled *jsonschema.Schema
-	text     any
-}
-
-var loadSchema = sync.OnceValues(func() (schema, error) {
-	text, err := jsonschema.UnmarshalJSON(strings.NewReader(string(Schema)))
+var loadSchema = sync.OnceValues(func() (*jsonschema.Schema, error) {
+	schema, err := jsonschema.Parse(Schema)
 	if err != nil {
-		return schema{}, fmt.Errorf("the policy's schema: %w", err)
+		return nil, fmt.Errorf("the policy's schema: %w", err)
 	}
-	const url = "urn:databricks-credential-rotation:policy:1"
-	compiler := jsonschema.NewCompiler()
-	if err := compiler.AddResource(url, text); err != nil {
-		return schema{}, fmt.Errorf("the policy's schema: %w", err)
-	}
-	compiled, err := compiler.Compile(url)
-	if err != nil {
-		return schema{}, fmt.Errorf("the policy's schema: %w", err)
-	}
-	return schema{compiled, text}, nil
+	return schema, nil
 })
 
-// validate holds a document against the schema. It returns every fault.
-func (s schema) validate(t tree) ([]Fault, error) {
-	var invalid *jsonschema.ValidationError
-	switch err := s.compiled.Validate(t.root); {
-	case err == nil:
-		return nil, nil
-	case !errors.As(err, &invalid):
-		return nil, fmt.Errorf("validating the policy: %w", err)
-	}
+// misfits holds a document against the schema. It returns every fault.
+func (t tree) misfits(schema *jsonschema.Schema) []Fault {
 	var faults []Fault
-	s.collect(t, invalid, &faults)
-	return faults, nil
+	for _, f := range schema.Validate(t.root) {
+		path, value := t.locate(f.Location)
+		for _, m := range messages(schema, f, path, value) {
+			faults = append(faults, Fault{Line: t.line(m.path), Path: m.path, Message: m.text})
+		}
+	}
+	return faults
 }
 
-// collect turns the leaves of the validator's tree of errors into faults.
-func (s schema) collect(t tree, e *jsonschema.ValidationError, faults *[]Fault) {
-	path, value := t.locate(e.InstanceLocation)
-	fault := func(path, format string, args ...any) {
-		*faults = append(*faults, Fault{Line: t.line(path), Path: path, Message: fmt.Sprintf(format, args...)})
-	}
-	switch k := e.ErrorKind.(type) {
-	case *kind.OneOf:
-		fault(path, "must name %s", s.description(e.SchemaURL))
-	case *kind.AdditionalProperties:
-		known := slices.Sorted(maps.Keys(s.properties(e.SchemaURL)))
-		for _, name := range k.Properties {
+// message is what is said about a path.
+type message struct{ path, text string }
+
+// messages says what would be right in the place of a value at a path.
+func messages(schema *jsonschema.Schema, f jsonschema.Fault, path string, value any) []message {
+	one := func(format string, args ...any) []message { return []message{{path, fmt.Sprintf(format, args...)}} }
+	var all []message
+	switch f.Keyword {
+	case "oneOf":
+		return one("must name %s", description(f.Schema))
+	case "additionalProperties":
+		properties, _ := f.Schema["properties"].(map[string]any)
+		known := slices.Sorted(maps.Keys(properties))
+		for _, name := range f.Names {
+			text := "unknown field; there are " + strings.Join(known, ", ")
 			if len(known) == 0 { // the owner chooses the names
-				fault(under(path, name), "its name must be %s", s.description("#/$defs/name"))
-				continue
+				text = "its name must be " + description(schema.Definition("name"))
 			}
-			fault(under(path, name), "unknown field; there are %s", strings.Join(known, ", "))
+			all = append(all, message{under(path, name), text})
 		}
-	case *kind.Required:
-		for _, name := range k.Missing {
-			fault(under(path, name), "is missing")
+	case "required":
+		for _, name := range f.Names {
+			all = append(all, message{under(path, name), "is missing"})
 		}
-	case *kind.Type:
-		fault(path, "%s", wrongType(k, value, s.description(e.SchemaURL)))
-	case *kind.Const:
-		fault(path, "must be %v%s", k.Want, not(value))
-	case *kind.Enum:
+	case "type":
+		return one("%s", wrongType(jsonschema.Types(f.Schema), value, description(f.Schema)))
+	case "const":
+		return one("must be %v%s", f.Schema["const"], not(value))
+	case "enum":
 		var want []string
-		for _, w := range k.Want {
+		options, _ := f.Schema["enum"].([]any)
+		for _, w := range options {
 			want = append(want, fmt.Sprint(w))
 		}
-		fault(path, "must be one of %s%s", strings.Join(want, ", "), not(value))
-	case *kind.UniqueItems:
-		// The validator names one pair; all lists that it looks at are of texts.
+		return one("must be one of %s%s", strings.Join(want, ", "), not(value))
+	case "uniqueItems":
+		// All lists that it looks at are of texts.
 		list, _ := value.([]any)
 		for i, item := range list {
 			if slices.ContainsFunc(list[:i], func(before any) bool { return reflect.DeepEqual(before, item) }) {
-				fault(at(path, i), "%s is here twice", show(item))
+				all = append(all, message{at(path, i), show(item) + " is here twice"})
 			}
 		}
-	case *kind.MinItems:
-		fault(path, "must not be empty")
-	case *kind.Pattern, *kind.Minimum, *kind.Maximum, *kind.MaxLength:
-		fault(path, "must be %s%s", s.description(e.SchemaURL), not(value))
-	default:
-		if len(e.Causes) == 0 {
-			fault(path, "does not fit the schema at %v", e.ErrorKind.KeywordPath())
-		}
-		for _, cause := range e.Causes {
-			s.collect(t, cause, faults)
-		}
+	case "minItems":
+		return one("must not be empty")
+	default: // pattern, minimum, maximum, maxLength
+		return one("must be %s%s", description(f.Schema), not(value))
 	}
+	return all
+}
+
+// description says of a part of the schema what fits it.
+func description(part map[string]any) string {
+	text, _ := part["description"].(string)
+	return text
 }
 
 // locate finds the path and the value at an instance location.
@@ -130,31 +114,6 @@ func (t tree) locate(location []string) (path string, value any) {
 	return path, value
 }
 
-// node is the part of the schema that a location names.
-func (s schema) node(url string) map[string]any {
-	_, pointer, _ := strings.Cut(url, "#")
-	node := s.text
-	for step := range strings.SplitSeq(strings.TrimPrefix(pointer, "/"), "/") {
-		if step == "" {
-			continue
-		}
-		object, _ := node.(map[string]any)
-		node = object[step]
-	}
-	object, _ := node.(map[string]any)
-	return object
-}
-
-func (s schema) description(url string) string {
-	text, _ := s.node(url)["description"].(string)
-	return text
-}
-
-func (s schema) properties(url string) map[string]any {
-	properties, _ := s.node(url)["properties"].(map[string]any)
-	return properties
-}
-
 var typeNames = map[string]string{
 	"object": "a mapping", "array": "a list", "string": "a text", "boolean": "true or false",
 	"integer": "a whole number", "number": "a number", "null": "nothing",
@@ -163,17 +122,17 @@ var typeNames = map[string]string{
 // wrongType says what is wanted in place of a value of the wrong type. A number
 // in place of a text is called one: YAML takes an unquoted id such as 12e4 for
 // a number.
-func wrongType(k *kind.Type, value any, description string) string {
-	var want []string
-	for _, w := range k.Want {
-		want = append(want, typeNames[w])
+func wrongType(want []string, value any, description string) string {
+	var names []string
+	for _, w := range want {
+		names = append(names, typeNames[w])
 	}
-	wanted := strings.Join(want, " or ")
-	if description != "" && slices.Equal(k.Want, []string{"string"}) {
+	wanted := strings.Join(names, " or ")
+	if description != "" && slices.Equal(want, []string{"string"}) {
 		wanted = description
 	}
-	if k.Want[0] == "string" && (k.Got == "number" || k.Got == "boolean") {
-		return fmt.Sprintf("must be %s, not the %s %s", wanted, k.Got, show(value))
+	if got := jsonschema.TypeOf(value); want[0] == "string" && (got == "number" || got == "boolean") {
+		return fmt.Sprintf("must be %s, not the %s %s", wanted, got, show(value))
 	}
 	return "must be " + wanted + not(value)
 }
