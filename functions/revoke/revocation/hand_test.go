@@ -3,6 +3,7 @@ package revocation_test
 import (
 	"encoding/json"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -16,6 +17,7 @@ import (
 	"databricks-credential-rotation/shared/estatetest"
 	"databricks-credential-rotation/shared/faulttest"
 	"databricks-credential-rotation/shared/managedsecret"
+	"databricks-credential-rotation/shared/secret"
 )
 
 // A person stores a credential by hand, and writes down no id. Then nobody can
@@ -63,7 +65,7 @@ func (w *world) alive(c cast) []string {
 
 func TestStoredByHand(t *testing.T) {
 	const (
-		secret = iota
+		bySecret = iota
 		byHash
 		byID
 		colleaguesID
@@ -120,7 +122,7 @@ func TestStoredByHand(t *testing.T) {
 				c := w.storedByHand()
 				req := revocation.Request{Mode: test.mode, IncludeForeign: test.foreign, Reason: "drill"}
 				switch test.selector {
-				case secret:
+				case bySecret:
 					req.Secret = "etl"
 				case byHash:
 					req.SHA256 = w.current(c.m).ClientSecret.SHA256()
@@ -265,6 +267,10 @@ func TestStoredByHandProtected(t *testing.T) {
 			req.Mode = revocation.Revoke
 			w.refuse(req, "is the identity by which this product works")
 		}
+		// Nor is one deleted that nobody has recorded: what is beside a value
+		// may be wrong.
+		foreign, _ := w.MakeByHand(c.m, 365*day)
+		w.refuse(revocation.Request{Mode: revocation.Revoke, OAuthSecretID: foreign.ID, IncludeForeign: true}, "is the identity by which this product works")
 		// One that is known not to be current is no danger.
 		w.Replacing(c.m)
 		w.revoke(revocation.Request{Mode: revocation.Revoke, OAuthSecretID: c.registered.ID})
@@ -289,30 +295,92 @@ func TestStoredByHandReleased(t *testing.T) {
 	})
 }
 
-// The managed secret was another principal's once, and that one's credential is
-// in an earlier version.
+// elsewhere is a managed secret that was another principal's once: that one's
+// credential is in an earlier version, and alive.
+func (w *world) elsewhere(m *estatetest.Managed) (databrickstest.Principal, databrickstest.OAuthSecret) {
+	w.t.Helper()
+	v, _ := w.AWS.Current(m.Name)
+	other := w.Databricks.AddPrincipal(databrickstest.PrincipalSpec{DisplayName: "other"})
+	theirs, err := w.Databricks.AddSecret(other.ID, databrickstest.SecretSpec{})
+	w.must(err)
+	_, err = w.AWS.CreateSecret("elsewhere", v.Value, map[string]string{managedsecret.TagKey: managedsecret.TagValue})
+	w.must(err)
+	elsewhere := &estatetest.Managed{Name: "elsewhere", ARN: "elsewhere"}
+	was := w.current(m)
+	w.edit(elsewhere, func(value map[string]string) {
+		value[credential.KeyClientID], value[credential.KeyClientSecret] = other.ApplicationID, theirs.Value
+		value[credential.KeyServicePrincipalID], value[credential.KeyOAuthSecretID] = strconv.FormatInt(other.ID, 10), theirs.ID
+	})
+	w.edit(elsewhere, func(value map[string]string) {
+		value[credential.KeyClientID], value[credential.KeyClientSecret] = was.ClientID, was.ClientSecret.Reveal()
+		value[credential.KeyServicePrincipalID], value[credential.KeyOAuthSecretID] = was.ServicePrincipalID, was.OAuthSecretID
+	})
+	return other, theirs
+}
+
+// A request about the managed secret does not reach the other principal, and
+// says so.
 func TestRepointed(t *testing.T) {
 	inWorld(t, func(w *world) {
 		m := w.rotated("etl")
-		v, _ := w.AWS.Current(m.Name)
-		other := w.Databricks.AddPrincipal(databrickstest.PrincipalSpec{DisplayName: "other"})
-		theirs, err := w.Databricks.AddSecret(other.ID, databrickstest.SecretSpec{})
-		w.must(err)
-		_, err = w.AWS.CreateSecret("elsewhere", v.Value, map[string]string{managedsecret.TagKey: managedsecret.TagValue})
-		w.must(err)
-		elsewhere := &estatetest.Managed{Name: "elsewhere", ARN: "elsewhere"}
-		w.edit(elsewhere, func(value map[string]string) {
-			value[credential.KeyClientID], value[credential.KeyClientSecret] = other.ApplicationID, theirs.Value
-		})
-		w.edit(elsewhere, func(value map[string]string) {
-			was := w.current(m)
-			value[credential.KeyClientID], value[credential.KeyClientSecret] = was.ClientID, was.ClientSecret.Reveal()
-		})
+		other, _ := w.elsewhere(m)
 		w.expect(revocation.Request{Mode: revocation.Replace}, m)
 		reply, err := w.revoker.Revoke(w.t.Context(), revocation.Request{Mode: revocation.Replace, Secret: "elsewhere", Reason: "drill"})
 		w.must(err)
 		if want := `send a request with "service_principal":"` + other.ApplicationID; reply.Complete || !strings.Contains(reply.Text(), want) {
 			t.Errorf("it does not say %q:\n%s", want, reply.Text())
+		}
+	})
+}
+
+// What leaked is the other principal's, and so is what ends.
+func TestRepointedAndNamed(t *testing.T) {
+	for _, byHash := range []bool{false, true} {
+		inWorld(t, func(w *world) {
+			m := w.rotated("etl")
+			other, theirs := w.elsewhere(m)
+			req := revocation.Request{Mode: revocation.Revoke, OAuthSecretID: theirs.ID}
+			if byHash {
+				req = revocation.Request{Mode: revocation.Revoke, SHA256: secret.New(theirs.Value).SHA256()}
+			}
+			w.refuse(req, "set include_foreign")
+			req.IncludeForeign = true
+			reply := w.revoke(req)
+			if w.Databricks.Authenticates(other.ApplicationID, theirs.Value) || len(reply.Steps) != 1 {
+				t.Errorf("by hash: %v: it is alive:\n%s", byHash, reply.Text())
+			}
+			if !w.works(m, w.current(m).ClientSecret) {
+				t.Error("the one that has the managed secret now was touched")
+			}
+		})
+	}
+}
+
+// By its id it is found where no version knows even the principal's id.
+func TestNamedOfBare(t *testing.T) {
+	inWorld(t, func(w *world) {
+		m := w.register(estatetest.Registration{Name: "etl", AccountLevel: true, Bare: true})
+		value := w.current(m).ClientSecret
+		w.revoke(revocation.Request{Mode: revocation.Replace, OAuthSecretID: w.ids(m)[0], IncludeForeign: true}, m)
+		if w.works(m, value) || !w.works(m, w.current(m).ClientSecret) {
+			t.Errorf("it works: %v, the new one works: %v", w.works(m, value), w.works(m, w.current(m).ClientSecret))
+		}
+	})
+}
+
+// A managed secret that is held is not released by a request about another.
+func TestHeldTwinStaysHeld(t *testing.T) {
+	inWorld(t, func(w *world) {
+		m := w.rotated("etl")
+		v, _ := w.AWS.Current(m.Name)
+		_, err := w.AWS.CreateSecret("etl-copy", v.Value, map[string]string{
+			managedsecret.TagKey: managedsecret.TagValue, managedsecret.HoldKey: managedsecret.Hold{Kind: managedsecret.Revoked, Since: w.Now()}.String(),
+		})
+		w.must(err)
+		leaked := w.current(m).ClientSecret
+		w.revoke(revocation.Request{Mode: revocation.Replace, Secret: "etl"}, m)
+		if _, held := w.AWS.Tags("etl-copy")[managedsecret.HoldKey]; !held || w.works(m, leaked) {
+			t.Errorf("the copy is held: %v, what leaked works: %v", held, w.works(m, leaked))
 		}
 	})
 }

@@ -105,7 +105,14 @@ func (s *situation) classify(m *managed, o databricks.OAuthSecret) kind {
 // that somebody else has held it once, and a record more than a fingerprint.
 func (s *situation) assess(o databricks.OAuthSecret) live {
 	l := live{OAuthSecret: o, kind: kindForeign}
+	var served []*managed // others whose readers are to have something
 	for _, m := range s.managed() {
+		if slices.Contains(s.target.others, m) {
+			if m.secret.Hold != nil {
+				continue
+			}
+			served = append(served, m)
+		}
 		if v := s.valueOf(m.current.credential); s.classify(m, o) == kindCurrent || v != nil && s.mayBe(v, o) {
 			l.current = append(l.current, m)
 		}
@@ -117,9 +124,9 @@ func (s *situation) assess(o databricks.OAuthSecret) live {
 		as    kind
 	}{
 		{t.secrets, []kind{kindCurrent}, ""},
-		{t.others, []kind{kindCurrent}, kindOther},
+		{served, []kind{kindCurrent}, kindOther},
 		{t.secrets, []kind{kindPending, kindPredecessor}, ""},
-		{t.others, []kind{kindPending, kindPredecessor}, kindOther},
+		{t.others, []kind{kindCurrent, kindPending, kindPredecessor}, kindOther},
 		{t.secrets, []kind{kindOrphan}, ""},
 		{t.others, []kind{kindOrphan}, kindOther},
 	} {

@@ -9,9 +9,10 @@ import (
 // requester has said that this is understood.
 func (i *invocation) protect(ctx context.Context, t *target, steps []step) error {
 	// Deleting an earlier credential, or replacing the current one, leaves the
-	// principal able to work.
+	// principal able to work. Deleting one that nobody has recorded may not.
 	ends := slices.ContainsFunc(steps, func(p step) bool {
-		return p.action == SwitchOff || p.action == Hold || p.action == Delete && len(t.secrets) == 0
+		unrecorded := len(t.secrets) == 0 || p.kind == kindForeign || p.kind == kindPerhaps
+		return p.action == SwitchOff || p.action == Hold || p.action == Delete && unrecorded && len(p.after) == 0
 	})
 	if !ends {
 		return nil

@@ -22,6 +22,9 @@ type target struct {
 	// others are those of the same principal that it is not about. Their
 	// credentials are not touched.
 	others []*managed
+	// former are managed secrets of another principal by now, of which a version
+	// holds what is named.
+	former []*managed
 	// leak is the credential that the request names, nil if it names a place.
 	leak *leak
 }
@@ -108,6 +111,8 @@ func (i *invocation) bySecret(ctx context.Context) (*target, error) {
 		return nil, refusal("%w", err)
 	}
 	t := targetOf(m)
+	ctx, cancel := context.WithTimeout(ctx, 3*stepTimeout)
+	defer cancel()
 	all, unread, err := i.fleet(ctx)
 	if err == nil {
 		err = errors.Join(unread...)
@@ -331,7 +336,12 @@ func (i *invocation) everywhere(ctx context.Context, is func(version) bool) (fou
 			for _, v := range versions(m) {
 				i.reply.LookedIn.Versions++
 				if found == nil && is(v) {
-					found = targetOf(m)
+					if found = targetOf(m); v.credential.ClientID != found.clientID {
+						// The managed secret has changed hands, and what leaked
+						// is the other principal's.
+						found = targetOf(&managed{secret: m.secret, current: v})
+						found.secrets, found.former = nil, []*managed{m}
+					}
 					found.leak = &leak{v.credential.OAuthSecretID, m.secret.ARN, v.id, v.credential.ClientSecret, v.credential.Scopes}
 					found.take(all)
 				}
@@ -364,10 +374,18 @@ func (i *invocation) byOAuthSecret(ctx context.Context) (*target, error) {
 	asked := map[string]bool{}
 	for _, m := range all {
 		t := targetOf(m)
-		if asked[t.clientID] || t.id == "" {
+		if asked[t.clientID] {
 			continue
 		}
 		asked[t.clientID] = true
+		if t.id == "" {
+			p, err := i.Databricks.FindPrincipal(ctx, t.host, t.clientID)
+			if err != nil {
+				errs = append(errs, err)
+				continue
+			}
+			t.id = p.ID
+		}
 		listed, err := i.Databricks.ListSecrets(ctx, t.host, t.id)
 		if err != nil {
 			errs = append(errs, err)

@@ -53,6 +53,7 @@ func (i *invocation) revokeTokens(ctx context.Context) error {
 	}
 	i.deleteTokens(ctx, host)
 	i.checkTokens(tokens)
+	i.checkNewTokens(ctx, host)
 	i.reply.Next = append(i.reply.Next, "the holder makes a new token if one is needed, or better uses OAuth")
 	if i.req.TokensOf != "" {
 		i.reply.Next = append(i.reply.Next, "tokens belong to one workspace: do the same in each other workspace")
@@ -91,6 +92,16 @@ func (i *invocation) findTokens(ctx context.Context, host databricks.Host) (own,
 	if err != nil {
 		return nil, nil, refusal("tokens_of: %w", err)
 	}
+	own, forOthers, err = i.tokensOf(ctx, host, all)
+	if err == nil && len(own) == 0 {
+		err = refusal("tokens_of: %s has no personal access token at %s: looked at %d tokens", i.req.TokensOf, host, len(all))
+	}
+	return own, forOthers, err
+}
+
+// tokensOf are the tokens of the one that the request names, and those that the
+// same one made for others.
+func (i *invocation) tokensOf(ctx context.Context, host databricks.Host, all []databricks.Token) (own, forOthers []databricks.Token, err error) {
 	who := i.req.TokensOf
 	ids, err := i.idsOf(ctx, host, who, all)
 	if err != nil {
@@ -108,9 +119,6 @@ func (i *invocation) findTokens(ctx context.Context, host databricks.Host) (own,
 		case made:
 			forOthers = append(forOthers, t)
 		}
-	}
-	if len(own) == 0 {
-		return nil, nil, refusal("tokens_of: %s has no personal access token at %s: looked at %d tokens", who, host, len(all))
 	}
 	return own, forOthers, nil
 }
@@ -206,6 +214,35 @@ func (i *invocation) checkTokens(tokens []databricks.Token) {
 		a := Alive{What: "personal access token " + st.What, Why: "it could not be deleted"}
 		if e := tokens[n].ExpireTime; !e.IsZero() {
 			a.Until = &e
+		}
+		i.reply.Alive = append(i.reply.Alive, a)
+	}
+}
+
+// checkNewTokens looks again: whoever holds one token can make others.
+func (i *invocation) checkNewTokens(ctx context.Context, host databricks.Host) {
+	if i.req.TokensOf == "" {
+		return
+	}
+	ctx, cancel := context.WithTimeout(ctx, stepTimeout)
+	defer cancel()
+	all, err := i.Databricks.Tokens(ctx, host)
+	if err != nil {
+		i.fail("whether others were made meanwhile could not be looked at: %v", err)
+		return
+	}
+	now, _, err := i.tokensOf(ctx, host, all)
+	if err != nil {
+		i.fail("whether others were made meanwhile could not be told: %v", err)
+	}
+	for _, t := range now {
+		if slices.ContainsFunc(i.reply.Steps, func(st Step) bool { return st.What == t.ID }) {
+			continue
+		}
+		i.fail("personal access token %s was made meanwhile", t.ID)
+		a := Alive{What: "personal access token " + t.ID, Why: "it was made while the others were deleted"}
+		if !t.ExpireTime.IsZero() {
+			a.Until = &t.ExpireTime
 		}
 		i.reply.Alive = append(i.reply.Alive, a)
 	}

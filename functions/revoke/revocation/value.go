@@ -48,7 +48,7 @@ func (s *situation) learn() {
 		v version
 	}
 	var all []held
-	for _, m := range s.managed() {
+	for _, m := range slices.Concat(s.managed(), s.target.former) {
 		for _, v := range m.known() {
 			if c := v.credential; c.Issued() && c.ClientID == s.target.clientID {
 				all = append(all, held{m, v})
