@@ -2,6 +2,7 @@ package revocation_test
 
 import (
 	"context"
+	"errors"
 	"slices"
 	"strconv"
 	"strings"
@@ -169,6 +170,32 @@ func TestOwnTokensAreProtected(t *testing.T) {
 		})
 		if len(w.tokenIDs()) > 0 {
 			t.Error("the token is still there")
+		}
+	})
+}
+
+// Whoever holds one token can make others. One that is made while they are
+// deleted is told, and ends with the same request.
+func TestTokenMadeMeanwhile(t *testing.T) {
+	inWorld(t, func(w *world) {
+		ann := w.Databricks.AddPerson(databrickstest.PersonSpec{UserName: "ann@example.com"})
+		w.Databricks.Assign(ann.ID, w.Workspace, false)
+		_, err := w.Databricks.AddToken(w.Workspace, ann.ID, databrickstest.TokenSpec{Lifetime: 90 * day})
+		w.must(err)
+		var made databrickstest.Token
+		w.Databricks.Faults().OnCall(w.sample, func(c faulttest.Call) {
+			if c.Op == databrickstest.OpDeleteToken && made.ID == "" {
+				made, err = w.Databricks.AddToken(w.Workspace, ann.ID, databrickstest.TokenSpec{Lifetime: 90 * day})
+			}
+		})
+		req := revocation.Request{Mode: revocation.Revoke, TokensOf: "ann@example.com", Host: w.Workspace.Host(), Reason: "drill"}
+		reply, refused := w.revoker.Revoke(w.t.Context(), req)
+		w.must(errors.Join(err, refused))
+		if want := "personal access token " + made.ID + " was made meanwhile"; reply.Complete || !strings.Contains(reply.Text(), want) {
+			t.Errorf("it does not say %q:\n%s", want, reply.Text())
+		}
+		if reply := w.revoke(req); len(w.tokenIDs()) > 0 {
+			t.Errorf("%v are left:\n%s", w.tokenIDs(), reply.Text())
 		}
 	})
 }

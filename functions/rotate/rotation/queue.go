@@ -69,7 +69,7 @@ func (e *Engine) drainQueue(ctx context.Context, batch []Message) (events.SQSEve
 		kind := [2]bool{m.Request.Reconcile, m.Request.DryRun}
 		groups[kind] = append(groups[kind], m)
 	}
-	failed := map[string]error{}
+	failed := map[string]failure{}
 	for kind, group := range groups {
 		r, err := e.newRun(ctx, doorQueue)
 		if err != nil {
@@ -79,12 +79,12 @@ func (e *Engine) drainQueue(ctx context.Context, batch []Message) (events.SQSEve
 		maps.Copy(failed, r.messages(ctx, group))
 	}
 	for _, m := range batch {
-		why := failed[m.ID]
-		if why == nil {
+		why, bad := failed[m.ID]
+		if !bad {
 			continue
 		}
 		e.Log.ErrorContext(ctx, "message failed", "message_id", m.ID, "receives", m.Receives, "error", why.Error())
-		if e.Queue != nil && (m.Err != nil || m.Receives >= maxReceives) {
+		if e.Queue != nil && (m.Err != nil || why.final || m.Receives >= maxReceives) {
 			err := e.Queue.GiveUp(ctx, m.Body, why.Error())
 			if err == nil {
 				continue
@@ -96,9 +96,16 @@ func (e *Engine) drainQueue(ctx context.Context, batch []Message) (events.SQSEve
 	return response, nil
 }
 
+// failure is why a message failed. What is final is not mended by trying again:
+// its secrets are held, and only a person releases them.
+type failure struct {
+	error
+	final bool
+}
+
 // messages does what a batch asks for and returns why messages failed, by
 // their ids.
-func (r *run) messages(ctx context.Context, batch []Message) map[string]error {
+func (r *run) messages(ctx context.Context, batch []Message) map[string]failure {
 	pool := newPool(r, r.Workers)
 	outcomes := make([][]Outcome, len(batch))
 	for i, m := range batch {
@@ -112,19 +119,21 @@ func (r *run) messages(ctx context.Context, batch []Message) map[string]error {
 	}
 	report := pool.finish(ctx)
 	r.log(ctx, report)
-	failed := map[string]error{}
+	failed := map[string]failure{}
 	for i, m := range batch {
-		errs := []error{m.Err}
+		errs, final := []error{m.Err}, true
 		for _, o := range outcomes[i] {
 			if problem := o.problem(); problem != "" {
 				errs = append(errs, errors.New(problem))
+				final = final && o.isHeld()
 			}
 			if len(o.Withheld) > 0 {
+				final = false
 				errs = append(errs, fmt.Errorf("%s: %s", o.Secret, report.OverBudget))
 			}
 		}
 		if err := errors.Join(errs...); err != nil {
-			failed[m.ID] = err
+			failed[m.ID] = failure{err, final}
 		}
 	}
 	return failed

@@ -18,6 +18,7 @@ import (
 	"databricks-credential-rotation/shared/databrickstest"
 	"databricks-credential-rotation/shared/estatetest"
 	"databricks-credential-rotation/shared/faulttest"
+	"databricks-credential-rotation/shared/managedsecret"
 )
 
 // queued is a world whose engine has a queue.
@@ -170,6 +171,42 @@ func TestQueueGarbage(t *testing.T) {
 			t.Errorf("%d messages were given up", len(dead))
 		}
 	})
+}
+
+// What a revocation holds is not rotated by a message either, whoever sent it
+// and when. It is given up at once with the reason, for only a person ends the
+// hold; the other secrets of the batch are rotated.
+func TestQueueHeld(t *testing.T) {
+	for _, body := range []string{`{"action":"rotate","secrets":["etl-00"],"force":true}`, `{"action":"reconcile","secrets":["etl-00"]}`} {
+		inWorld(t, func(w *world) {
+			q := w.withQueue()
+			w.fleet(2)
+			held := w.Managed()[0]
+			revoker := managedsecret.Store{API: w.SecretsManager("revoke")}
+			w.must(revoker.SetHold(w.t.Context(), held.ARN, managedsecret.Hold{Kind: managedsecret.Revoked, Since: w.Now()}))
+			w.Revoking(held)
+			for _, id := range w.ids(held) {
+				w.DeleteByHand(held, id)
+			}
+			if _, err := q.Send(w.t.Context(), []string{body, `{"action":"rotate","secrets":["etl-01"]}`}); err != nil {
+				t.Fatal(err)
+			}
+			w.ResetCalls()
+			if done := q.work(); done != 2 || len(q.redelivered) > 0 {
+				t.Errorf("%d done, delivered again: %v", done, q.redelivered)
+			}
+			if calls := w.calls(); calls["PutSecretValue"] != 1 || len(w.ids(held)) > 0 {
+				t.Errorf("%d writes, live of the one held: %v", calls["PutSecretValue"], w.ids(held))
+			}
+			dead := q.receive(q.DeadLetterURL)
+			if len(dead) != 1 {
+				t.Fatalf("%d messages were given up", len(dead))
+			}
+			if reason := aws.ToString(dead[0].MessageAttributes[queue.ReasonAttribute].StringValue); !strings.Contains(reason, `etl-00: revoked: its credential was revoked`) {
+				t.Errorf("it was given up with the reason %q", reason)
+			}
+		})
+	}
 }
 
 // What a run has no time for is queued, and is no error; if the queue cannot

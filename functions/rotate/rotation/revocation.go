@@ -48,6 +48,11 @@ func heldBlock(s managedsecret.Secret) *Block {
 		what, since, s.Name, managedsecret.HoldKey)}
 }
 
+// isHeld tells that nothing is the matter but a hold.
+func (o Outcome) isHeld() bool {
+	return o.fault() == nil && o.Block != nil && (o.Block.Kind == Revoked || o.Block.Kind == LockedOut)
+}
+
 // heldOr explains a write that IAM refused: the role may not write a secret
 // that is held. So a rotation that began before a revocation cannot end after
 // it, and needs no look at the hold for that.
