@@ -230,7 +230,7 @@ func (i *invocation) do(ctx context.Context, s *situation, p step) (string, erro
 		var hold *managedsecret.Hold
 		if p.action == Hold {
 			hold = &managedsecret.Hold{Kind: managedsecret.Revoked, Since: i.reply.StartedAt.Truncate(time.Second)}
-			if i.req.Mode == Lockout {
+			if h := p.m.secret.Hold; i.req.Mode == Lockout || h != nil && h.Kind == managedsecret.LockedOut {
 				hold.Kind = managedsecret.LockedOut
 			}
 		}

@@ -432,8 +432,13 @@ func (s *situation) planRevoke(all []live) []step {
 		if s.req.Mode == Lockout {
 			want = managedsecret.LockedOut
 		}
-		if h := m.secret.Hold; h == nil || h.Kind != want && h.Kind != managedsecret.LockedOut {
+		// What was stored under a hold is not what that is about; now it is.
+		later := slices.ContainsFunc(s.unclear(), func(v *value) bool { return v.owner == m && !s.revoked(v) })
+		switch h := m.secret.Hold; {
+		case h == nil || h.Kind != want && h.Kind != managedsecret.LockedOut:
 			steps = append(steps, step{action: Hold, m: m, why: "no sweep issues another until it is released"})
+		case later:
+			steps = append(steps, step{action: Hold, m: m, why: "a value was stored under the hold, and nobody knows which OAuth secret it is"})
 		}
 	}
 	for _, l := range all {
@@ -518,7 +523,7 @@ func (s *situation) dead(m *managed, all []live) string {
 		return "it was never issued"
 	case id == "" && !s.valueOf(c).unclear():
 		return "it is refused"
-	case id != "" && !slices.ContainsFunc(all, func(l live) bool { return l.ID == id }):
+	case !slices.ContainsFunc(all, func(l live) bool { return l.ID == id || id == "" && slices.Contains(l.current, m) }):
 		return "it is not listed"
 	default:
 		return ""

@@ -245,6 +245,8 @@ func TestPlanTable(t *testing.T) {
 		{"by hand, released, each that it may be", Release, etl(stored("dose-hand", day), only(theirsAged("h", 2*day), theirsAged("f", hour)), heldSince(managedsecret.LockedOut, hour), switchedOff, withForeign), []string{"delete h", "switch on", "release etl", "replace"}},
 		{"by hand, released, and dead", Release, etl(stored("dose-dead", day), only(theirsAged("f", 2*day)), heldSince(managedsecret.Revoked, hour)), []string{"release etl", "replace"}},
 		{"by hand, stored to mend things, released", Release, etl(stored("dose-hand", time.Minute), only(theirsAged("h", 2*hour), theirsAged("f", 2*hour)), heldSince(managedsecret.Revoked, hour)), []string{"release etl", "replace"}},
+		{"by hand, stored under a hold, and revoked too", Revoke, etl(stored("dose-hand", time.Minute), only(theirsAged("h", 2*hour)), heldSince(managedsecret.Revoked, hour)), []string{"hold etl"}},
+		{"by hand, stored before the hold, and revoked again", Revoke, etl(stored("dose-hand", 2*hour), only(theirsAged("h", 3*hour)), heldSince(managedsecret.Revoked, hour)), nil},
 		{"by hand, refused, and not held any more", Release, etl(stored("dose-dead", day), only()), []string{"release etl", "replace"}},
 
 		// Two managed secrets of one principal.

@@ -48,6 +48,11 @@ const (
 	deleteAny
 	copyIt
 	storeInCopy
+	replaceIt
+	revokeIt
+	revokeAll
+	lockItOut
+	releaseIt
 )
 
 // drill is a past, a request, and what fails while it is carried out.
@@ -63,8 +68,8 @@ type drill struct {
 
 var drills = rapid.Custom(func(t *rapid.T) drill {
 	return drill{
-		Past:     rapid.SliceOfN(rapid.SampledFrom([]past{sweep, wait, makeByHand, storeByHand, rewriteByHand, pasteByHand, deleteCurrent, deleteAny, copyIt, storeInCopy}), 0, 7).Draw(t, "past"),
-		Mode:     rapid.SampledFrom([]revocation.Mode{revocation.Replace, revocation.Replace, revocation.Revoke, revocation.Revoke, revocation.Lockout}).Draw(t, "mode"),
+		Past:     rapid.SliceOfN(rapid.SampledFrom([]past{sweep, wait, makeByHand, storeByHand, rewriteByHand, pasteByHand, deleteCurrent, deleteAny, copyIt, storeInCopy, replaceIt, revokeIt, revokeAll, lockItOut, releaseIt}), 0, 7).Draw(t, "past"),
+		Mode:     rapid.SampledFrom([]revocation.Mode{revocation.Replace, revocation.Replace, revocation.Revoke, revocation.Revoke, revocation.Lockout, revocation.Release}).Draw(t, "mode"),
 		Selector: rapid.IntRange(0, 4).Draw(t, "selector"),
 		Pick:     rapid.IntRange(0, 7).Draw(t, "pick"),
 		Foreign:  rapid.Bool().Draw(t, "foreign"),
@@ -78,9 +83,11 @@ var drills = rapid.Custom(func(t *rapid.T) drill {
 //   - it deletes nothing that nobody has recorded and that does not carry our
 //     fingerprint, unless it is named, or asked to;
 //   - while it replaces, whoever reads AWSCURRENT of any managed secret gets
-//     what authenticates, if it did so before (invariant 1);
+//     what authenticates, if it did so before and is not held (invariant 1);
 //   - a managed secret that it does not name in its reply is left as it was;
-//   - what it has done when it is complete, its dry run has said.
+//   - what it has done when it is complete, its dry run has said;
+//   - what has ended stays dead, through sweeps and releases; and after a release
+//     that is complete readers have what authenticates.
 func TestPromises(t *testing.T) {
 	rapid.Check(t, func(rt *rapid.T) {
 		d := drills.Draw(rt, "drill")
@@ -95,6 +102,8 @@ func TestPromises(t *testing.T) {
 type promises struct {
 	*world
 	m, twin *estatetest.Managed
+	// ended are the values that complete revocations have ended.
+	ended []string
 }
 
 func (p *promises) play(d drill) []string {
@@ -120,7 +129,7 @@ func (p *promises) play(d drill) []string {
 			s, _ := p.Secret(p.m, pred.OAuthSecretID)
 			return m == p.twin && s.Value == p.current(m).ClientSecret.Reveal()
 		})
-		worked[m] = !copied && p.works(p.m, p.current(m).ClientSecret)
+		worked[m] = !copied && !p.isHeld(m) && p.works(p.m, p.current(m).ClientSecret)
 	}
 	foreign, doomed := p.foreign(before), p.doomed(req, before)
 
@@ -180,10 +189,57 @@ func (p *promises) play(d drill) []string {
 			report("%s, which it is not about, has nothing that works", m.Name)
 		}
 	}
+	if reply.Complete && req.Mode == revocation.Release {
+		for _, m := range p.secrets() {
+			if (req.Secret == "" || m == p.m) && !p.works(p.m, p.current(m).ClientSecret) {
+				report("%s is released, and has nothing that works", m.Name)
+			}
+		}
+	}
+	if reply.Complete {
+		p.end(req, before)
+	}
 	if len(broken) > 0 {
 		broken = append(broken, reply.Text())
 	}
+	for _, what := range []past{sweep, releaseIt, sweep} {
+		time.Sleep(hour)
+		p.happen(what)
+		for _, value := range p.ended {
+			if p.Databricks.Authenticates(p.m.Principal.ApplicationID, value) {
+				report("after %s: what has ended authenticates again", map[past]string{sweep: "a sweep", releaseIt: "a release"}[what])
+			}
+		}
+	}
 	return broken
+}
+
+// end notes what a request has ended. What a lockout has only switched off
+// comes back with its release, if nobody has recorded it.
+func (p *promises) end(req revocation.Request, before []databrickstest.OAuthSecret) {
+	if req.Mode == revocation.Release {
+		return
+	}
+	meant := p.secrets()
+	if req.Secret != "" && req.Mode != revocation.Lockout {
+		meant = meant[:1]
+	}
+	values, _ := p.recorded(meant...)
+	doomed := p.doomed(req, before)
+	for _, s := range before {
+		if slices.Contains(doomed, s.ID) && (req.Mode != revocation.Lockout || values[s.Value] || req.IncludeForeign) {
+			p.ended = append(p.ended, s.Value)
+		}
+	}
+}
+
+// send sends a request that is part of the past.
+func (p *promises) send(req revocation.Request) {
+	req.Secret, req.Reason = "etl", "drill"
+	before := p.Databricks.Secrets(p.m.Principal.ID)
+	if reply, err := p.revoker.Revoke(p.t.Context(), req); err == nil && reply.Complete {
+		p.end(req, before)
+	}
 }
 
 func (p *promises) secrets() []*estatetest.Managed {
@@ -227,6 +283,16 @@ func (p *promises) happen(what past) {
 			p.must(err)
 			p.twin = &estatetest.Managed{Name: "twin", ARN: arn}
 		}
+	case replaceIt:
+		p.send(revocation.Request{Mode: revocation.Replace})
+	case revokeIt:
+		p.send(revocation.Request{Mode: revocation.Revoke})
+	case revokeAll:
+		p.send(revocation.Request{Mode: revocation.Revoke, IncludeForeign: true})
+	case lockItOut:
+		p.send(revocation.Request{Mode: revocation.Lockout})
+	case releaseIt:
+		p.send(revocation.Request{Mode: revocation.Release})
 	case storeInCopy:
 		if made, ok := p.MakeByHand(p.m, 365*day); ok && p.twin != nil {
 			p.edit(p.twin, func(value map[string]string) {
@@ -280,6 +346,9 @@ func (p *promises) doomed(req revocation.Request, listed []databrickstest.OAuthS
 	values, _ := p.recorded(meant...)
 	var doomed []string
 	for _, s := range listed {
+		if req.Mode == revocation.Release {
+			return nil
+		}
 		named := s.ID == req.OAuthSecretID || secret.New(s.Value).SHA256() == req.SHA256
 		if named || req.Mode == revocation.Lockout || !req.One() && (values[s.Value] || req.IncludeForeign && len(meant) == len(p.secrets())) {
 			doomed = append(doomed, s.ID)
@@ -297,11 +366,14 @@ func (p *promises) request(d drill) (revocation.Request, bool) {
 	case 2:
 		req.ServicePrincipal = p.m.Principal.ApplicationID
 	case 3:
-		if len(live) == 0 {
+		if len(live) == 0 || d.Mode == revocation.Release {
 			return req, false
 		}
 		req.OAuthSecretID = live[d.Pick%len(live)].ID
 	case 4:
+		if d.Mode == revocation.Release {
+			return req, false
+		}
 		values, _ := p.recorded(p.secrets()...)
 		var hashes []string
 		for v := range values {
