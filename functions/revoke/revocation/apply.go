@@ -70,6 +70,7 @@ func (i *invocation) revokeSecrets(ctx context.Context) error {
 	if err := i.begin(ctx, i.entry(t, "revocation")); err != nil {
 		return err
 	}
+	s.moot = s.isMoot(before)
 	s.issued, s.gone, s.suspects, s.strangers = map[string]string{}, map[string]bool{}, map[string]bool{}, map[string]bool{}
 	for _, l := range before {
 		s.strangers[l.ID] = l.kind == kindForeign || l.kind == kindPerhaps
@@ -77,6 +78,11 @@ func (i *invocation) revokeSecrets(ctx context.Context) error {
 		s.suspects[l.ID] = l.kind.ours() && (l.kind == kindCurrent || !s.mayBeInHand(l))
 	}
 	trials := i.toProve(s)
+	for _, m := range t.secrets {
+		if v := s.valueOf(m.current.credential); i.req.Mode == Release && m.secret.Hold == nil && v.unclear() && v.untried != nil {
+			i.fail("whether the current credential of %s works could not be tried: %v", m.secret.Name, v.untried)
+		}
+	}
 	for round := 1; ; round++ {
 		ok := i.apply(ctx, s, steps)
 		if err := i.look(ctx, s); err != nil {
@@ -377,9 +383,15 @@ func (i *invocation) judge(s *situation, tr trial, proof Proof) {
 	t := s.target
 	off := t.known && !t.active
 	var candidates []string
+	rest := ""
 	if v := s.valueOf(tr.value); tr.id == "" && v != nil {
 		candidates = s.candidates(v)
+		rest = i.unrecorded(s, candidates)
+	} else if tr.id == "" {
+		rest = i.unrecorded(s, nil)
 	}
+	failed := len(i.reply.Failures)
+	defer func() { i.unsettled = i.unsettled || tr.id == "" && len(i.reply.Failures) > failed }()
 	switch {
 	case tr.value.ClientID != t.clientID:
 		if !proof.Refused {
@@ -390,33 +402,40 @@ func (i *invocation) judge(s *situation, tr trial, proof Proof) {
 		i.reply.Warnings = append(i.reply.Warnings, fmt.Sprintf(
 			"%s is refused as long as the service principal is off: which OAuth secret it is was not recorded, and it may be %s; a release needs it deleted in Databricks, or include_foreign", tr.what, strings.Join(candidates, " or ")))
 	case proof.Refused:
-		i.fail("%s is refused, which proves nothing while the service principal is, or may be, switched off: %s", tr.what, i.unrecorded(candidates))
+		i.fail("%s is refused, which proves nothing while the service principal is, or may be, switched off: %s", tr.what, rest)
 	case proof.Error != "" && tr.id != "" && s.gone[tr.id]:
 		i.reply.Warnings = append(i.reply.Warnings, tr.what+" could not be tried; its OAuth secret was deleted")
 	case proof.Error != "" && off:
 		i.reply.Warnings = append(i.reply.Warnings, tr.what+" could not be tried; its service principal is switched off")
 	case proof.Error != "" && tr.id == "":
-		i.fail("%s could not be tried, so whether it is dead is not known: %s", tr.what, i.unrecorded(candidates))
+		i.fail("%s could not be tried, so whether it is dead is not known: %s", tr.what, rest)
 	case proof.Error != "":
 		i.fail("%s could not be tried, and its OAuth secret was not deleted here, so whether it is dead is not known: send the request again", tr.what)
 	case tr.id == "":
-		i.fail("%s is still accepted: %s", tr.what, i.unrecorded(candidates))
+		i.fail("%s is still accepted: %s", tr.what, rest)
 	default:
 		i.fail("%s is still accepted", tr.what)
 	}
 }
 
 // unrecorded says what to do about a value whose OAuth secret is not known.
-func (i *invocation) unrecorded(candidates []string) string {
-	i.unsettled = true
-	which := "it is not among those that Databricks lists; send the request again"
+func (i *invocation) unrecorded(s *situation, candidates []string) string {
+	which, again := "it is not among those that Databricks lists", "send the request again"
 	if len(candidates) > 0 {
-		which = "it may be " + strings.Join(candidates, " or ") + "; send the request again with include_foreign, which deletes each of them"
+		which = "it may be " + strings.Join(candidates, " or ")
+		again = "send the request again with include_foreign, which deletes each of them"
 		if i.req.IncludeForeign {
-			which = "it may be " + strings.Join(candidates, " or ") + "; send the request again"
+			again = "send the request again"
 		}
 	}
-	return "its OAuth secret's id was never recorded; " + which + ", or lock the principal out, or delete it in the Databricks console"
+	for _, l := range s.sort() {
+		for _, m := range l.current {
+			if slices.Contains(candidates, l.ID) && slices.Contains(s.target.others, m) {
+				again = fmt.Sprintf(`as %s may hold one of them too, send a request with "service_principal":%q and include_foreign`, m.secret.Name, s.target.clientID)
+			}
+		}
+	}
+	return "its OAuth secret's id was never recorded; " + which + "; " + again + ", or lock the principal out, or delete it in the Databricks console"
 }
 
 // spared tells that a step that should have killed it is known to have failed,

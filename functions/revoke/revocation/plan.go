@@ -49,6 +49,8 @@ type situation struct {
 	issued   map[string]string
 	gone     map[string]bool
 	suspects map[string]bool
+	// moot is what isMoot said at the first look.
+	moot bool
 
 	// strangers are the OAuth secrets that were not known to be ours when it
 	// began. A rotation that finds a value without an id takes the only one
@@ -288,8 +290,7 @@ func (s *situation) lockedOut() bool {
 func (s *situation) planReplace(all []live) []step {
 	var steps []step
 	issuing := map[*managed]bool{}
-	// Of one credential that is named and is gone, nothing else is suspect.
-	moot := s.target.leak != nil && s.suspects == nil && !slices.ContainsFunc(all, s.condemned)
+	moot := s.isMoot(all)
 	for _, m := range s.target.secrets {
 		if m.secret.Hold != nil {
 			steps = append(steps, step{action: Unhold, m: m, why: "a replacement ends the revocation"})
@@ -340,6 +341,15 @@ func (s *situation) planReplace(all []live) []step {
 		steps = append(steps, p)
 	}
 	return steps
+}
+
+// isMoot tells that one credential is named and was gone at the first look.
+// Then nothing else is suspect.
+func (s *situation) isMoot(all []live) bool {
+	if s.issued != nil {
+		return s.moot
+	}
+	return s.target.leak != nil && !slices.ContainsFunc(all, s.condemned)
 }
 
 // takes tells whether an OAuth secret that is not known to be ours goes too. If

@@ -32,6 +32,8 @@ type value struct {
 	owner *managed
 	// refused tells that a trial at the first look proved it dead.
 	refused bool
+	// untried is why a trial said nothing, nil if it did.
+	untried error
 }
 
 // unclear tells that it may be alive under an id that nobody recorded.
@@ -180,11 +182,14 @@ func (i *invocation) try(ctx context.Context, s *situation) {
 	}
 	ctx, cancel := context.WithTimeout(ctx, limit)
 	defer cancel()
+	var unanswered error // nor will the others be
 	for _, v := range s.unclear() {
+		if v.untried = unanswered; unanswered != nil {
+			continue
+		}
 		err := i.Databricks.Verify(ctx, t.host, t.clientID, v.credential.ClientSecret, v.credential.Scopes)
-		v.refused = errors.Is(err, databricks.ErrRefused)
-		if err != nil && !v.refused {
-			return // nor would the others be answered
+		if v.refused = errors.Is(err, databricks.ErrRefused); err != nil && !v.refused {
+			v.untried, unanswered = err, err
 		}
 	}
 }
@@ -195,6 +200,16 @@ func (i *invocation) try(ctx context.Context, s *situation) {
 func (s *situation) takeIn() []*managed {
 	t := s.target
 	var taken []*managed
+	take := func(m *managed) {
+		t.others = slices.DeleteFunc(slices.Clone(t.others), func(o *managed) bool { return o == m })
+		t.secrets = append(t.secrets, m)
+		taken = append(taken, m)
+	}
+	for _, m := range t.others {
+		if v := s.valueOf(m.current.credential); t.leak == nil && v.unclear() && m.secret.Hold == nil && slices.ContainsFunc(t.secrets, func(o *managed) bool { return s.holds(o, v) }) {
+			take(m)
+		}
+	}
 	for _, l := range s.sort() {
 		if !s.condemned(l) {
 			continue
@@ -202,15 +217,17 @@ func (s *situation) takeIn() []*managed {
 		for _, m := range slices.Concat(l.current, []*managed{l.owner}) {
 			// Whose the named one is, is the managed secret that is meant.
 			isOwner := s.names(l.ID) && l.kind != kindPerhaps && m == l.owner && len(t.secrets) == 0
-			if m == nil || !slices.Contains(t.others, m) || !isOwner && !slices.Contains(l.current, m) {
-				continue
+			if m != nil && slices.Contains(t.others, m) && (isOwner || slices.Contains(l.current, m)) {
+				take(m)
 			}
-			t.others = slices.DeleteFunc(slices.Clone(t.others), func(o *managed) bool { return o == m })
-			t.secrets = append(t.secrets, m)
-			taken = append(taken, m)
 		}
 	}
 	return taken
+}
+
+// holds tells whether a version of a managed secret holds a value.
+func (s *situation) holds(m *managed, v *value) bool {
+	return slices.ContainsFunc(m.known(), func(k version) bool { return s.valueOf(k.credential) == v })
 }
 
 // condemned tells whether the request is for an OAuth secret's death, whatever
