@@ -189,6 +189,9 @@ func (e *Estate) ownSentence(p *inventory.Principal, admin policy.Admin) string 
 	if e.Place.Own == "" || !strings.EqualFold(p.ClientID, e.Place.Own) {
 		return ""
 	}
+	if p.AccountAdmin {
+		admin = policy.AdminAccount // which is more than admin of a workspace
+	}
 	return "This is the principal by which rotation and audit work, and taking this away would end them. Say in the policy that it is meant: list <client> under principals, with a role whose admin is " + string(admin) + "."
 }
 
