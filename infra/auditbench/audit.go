@@ -70,7 +70,7 @@ func audits(ctx context.Context, in io.Reader, out io.Writer) error {
 		Publisher: publish.Publisher{
 			Bucket: bucket, Topic: &publish.Topic{API: sns.NewFromConfig(cfg), ARN: t.Topic},
 			Hub:     &publish.Hub{API: securityhub.NewFromConfig(cfg), Partition: "aws", Region: cfg.Region, Account: t.AWSAccount},
-			Metrics: &publish.Metrics{Logger: slog.New(slog.NewJSONHandler(io.Discard, nil))},
+			Metrics: &publish.Metrics{Logger: slog.New(slog.DiscardHandler)},
 		},
 		Trail: trail.Open(objects, bucketName, t.ClientID, log),
 		Live:  auditing.Live{Databricks: client, Store: store, Account: account},

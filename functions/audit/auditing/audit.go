@@ -116,12 +116,12 @@ func (a *Auditor) Audit(ctx context.Context, request Request) (*Answer, error) {
 	}
 	own := a.own(ctx)
 	past, forgotten := history.Load(ctx, a.History)
-	defer func() { _ = past.Close() }() // it was only read
 	r, errs := a.examine(ctx, p, past, own, request)
 	if forgotten != nil {
 		r.Gaps = append(r.Gaps, *forgotten)
 	}
 	past.Compare(r)
+	_ = past.Close() // it was only read
 	a.tell(ctx, r)
 	answer := answerOf(r)
 	if !request.DryRun {
