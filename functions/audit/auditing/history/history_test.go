@@ -355,3 +355,28 @@ func names(gaps []report.Gap) map[string]bool {
 	}
 	return m
 }
+
+// brittle can be read once.
+type brittle struct{ reporttest.Document }
+
+func (brittle) Seek(int64, int) (int64, error) { return 0, errors.New("input/output error") }
+
+func (b brittle) Last(context.Context) (history.Document, error) { return b, nil }
+
+// A report that was read and cannot be read again costs the comparison, and
+// says so; the audit goes on.
+func TestReportThatCannotBeReadAgain(t *testing.T) {
+	document, err := report.Encode(reporttest.Sample())
+	if err != nil {
+		t.Fatal(err)
+	}
+	past, none := history.Load(t.Context(), brittle{reporttest.NewDocument(document)})
+	if none != nil {
+		t.Fatal(none)
+	}
+	r := &report.Report{ID: "x", TakenAt: reporttest.TakenAt.Add(day), Findings: entries(reporttest.Sample().Findings[0].Finding)}
+	past.Compare(r)
+	if len(r.Gaps) != 1 || !strings.Contains(r.Gaps[0].Why, "a second time: input/output error") || r.Findings[0].Status != report.New || len(r.Resolved) > 0 {
+		t.Errorf("gaps %+v, status %s, %d resolved", r.Gaps, r.Findings[0].Status, len(r.Resolved))
+	}
+}

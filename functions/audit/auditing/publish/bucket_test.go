@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"io"
+	"os"
 	"strings"
 	"testing"
 	"time"
@@ -228,5 +229,40 @@ func TestLinksLeadToTheRightConsole(t *testing.T) {
 		if got := w.Deliver(t.Context(), reporttest.Sample()).Where.Link; !strings.HasPrefix(got, want) || want == "" && got != "" {
 			t.Errorf("%s: %q", region, got)
 		}
+	}
+}
+
+// Without a place for temporary files nothing can be stored, and people are
+// told of that.
+func TestNoRoomForFiles(t *testing.T) {
+	w := newWorld(t)
+	t.Setenv("TMPDIR", t.TempDir()+"/none")
+	result := w.Deliver(t.Context(), reporttest.Sample())
+	if err := result.Err(); err == nil || !strings.Contains(err.Error(), "a temporary file for the report: ") || !strings.Contains(err.Error(), "published all the same: SNS, Security Hub, metrics") {
+		t.Errorf("error %v", err)
+	}
+	if result.Where.URI != "" || !strings.Contains(result.Where.Missing, "temporary file") {
+		t.Errorf("where: %+v", result.Where)
+	}
+}
+
+// What is read or written for an audit leaves no file behind.
+func TestLeavesNoFiles(t *testing.T) {
+	w := newWorld(t)
+	dir := t.TempDir()
+	t.Setenv("TMPDIR", dir)
+	if err := w.Deliver(t.Context(), reporttest.Sample()).Err(); err != nil {
+		t.Fatal(err)
+	}
+	past, gap := history.Load(t.Context(), w.Bucket)
+	if gap != nil {
+		t.Fatal(gap)
+	}
+	left, err := os.ReadDir(dir)
+	if err != nil || len(left) > 0 {
+		t.Errorf("left are %v, %v", left, err)
+	}
+	if err := past.Close(); err != nil {
+		t.Error(err)
 	}
 }
