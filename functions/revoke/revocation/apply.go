@@ -70,7 +70,6 @@ func (i *invocation) revokeSecrets(ctx context.Context) error {
 	if err := i.begin(ctx, i.entry(t, "revocation")); err != nil {
 		return err
 	}
-	s.moot = s.isMoot(before)
 	s.issued, s.gone, s.suspects, s.strangers = map[string]string{}, map[string]bool{}, map[string]bool{}, map[string]bool{}
 	for _, l := range before {
 		s.strangers[l.ID] = l.kind == kindForeign || l.kind == kindPerhaps

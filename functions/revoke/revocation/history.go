@@ -28,16 +28,6 @@ type managed struct {
 	versions []version
 }
 
-// recorded finds the version that names an OAuth secret as its own.
-func (m *managed) recorded(oauthSecretID string) (version, bool) {
-	for _, v := range m.versions {
-		if v.credential.OAuthSecretID == oauthSecretID {
-			return v, true
-		}
-	}
-	return version{}, false
-}
-
 // readers is how many calls to Secrets Manager are made at once. It bears
 // thousands a second.
 const readers = 24

@@ -49,8 +49,6 @@ type situation struct {
 	issued   map[string]string
 	gone     map[string]bool
 	suspects map[string]bool
-	// moot is what isMoot said at the first look.
-	moot bool
 
 	// strangers are the OAuth secrets that were not known to be ours when it
 	// began. A rotation that finds a value without an id takes the only one
@@ -290,18 +288,14 @@ func (s *situation) lockedOut() bool {
 func (s *situation) planReplace(all []live) []step {
 	var steps []step
 	issuing := map[*managed]bool{}
-	moot := s.isMoot(all)
 	for _, m := range s.target.secrets {
 		if m.secret.Hold != nil {
 			steps = append(steps, step{action: Unhold, m: m, why: "a replacement ends the revocation"})
 		}
-		if why := s.needsNew(m, all, moot); why != "" {
+		if why := s.needsNew(m, all); why != "" {
 			issuing[m] = true
 			steps = append(steps, step{action: Issue, m: m, why: why, sacrifice: s.sacrifices(m, all)})
 		}
-	}
-	if moot && len(steps) == 0 {
-		return nil
 	}
 	for _, l := range all {
 		p := step{action: Delete, id: l.ID, kind: l.kind, why: "grace is waived"}
@@ -343,15 +337,6 @@ func (s *situation) planReplace(all []live) []step {
 	return steps
 }
 
-// isMoot tells that one credential is named and was gone at the first look.
-// Then nothing else is suspect.
-func (s *situation) isMoot(all []live) bool {
-	if s.issued != nil {
-		return s.moot
-	}
-	return s.target.leak != nil && !slices.ContainsFunc(all, s.condemned)
-}
-
 // takes tells whether an OAuth secret that is not known to be ours goes too. If
 // one is named, others are only with it where everything is suspect.
 func (s *situation) takes(l live, all []live) bool {
@@ -371,7 +356,7 @@ func (s *situation) takes(l live, all []live) bool {
 
 // needsNew says why a managed secret needs a new credential, empty if it does
 // not.
-func (s *situation) needsNew(m *managed, all []live, moot bool) string {
+func (s *situation) needsNew(m *managed, all []live) string {
 	if s.issued[m.secret.ARN] != "" {
 		return ""
 	}
@@ -393,7 +378,7 @@ func (s *situation) needsNew(m *managed, all []live, moot bool) string {
 		return "all that it had is suspect"
 	case id != "" && !isLive, id == "" && !s.valueOf(c).unclear():
 		return "the current one is dead"
-	case !moot && slices.ContainsFunc(all, mayGo):
+	case slices.ContainsFunc(all, mayGo):
 		return "the current one may be among what is deleted"
 	default:
 		return ""

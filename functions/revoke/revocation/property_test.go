@@ -199,7 +199,7 @@ func (p *promises) play(d drill) []string {
 			report("%s, which it is not about, has nothing that works", m.Name)
 		}
 	}
-	if reply.Complete && req.Mode == revocation.Release {
+	if reply.Complete && req.Mode == revocation.Release && (d.Fault == "" || len(reply.Steps) > 0) {
 		for _, m := range p.secrets() {
 			if (req.Secret == "" || m == p.m) && !p.works(p.m, p.current(m).ClientSecret) {
 				report("%s is released, and has nothing that works", m.Name)

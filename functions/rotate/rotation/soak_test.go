@@ -278,7 +278,7 @@ func (s *stage) act(what deedKind, m *estatetest.Managed, steps int, id string) 
 		}
 	case editKey:
 		err = s.tryEdit(m, "TEAM", id)
-	case replaceAll, revokeAll, lockOut, release:
+	case replaceAll, revokeAll, lockOut, release, releaseAll:
 		err = s.inSlowProcess(id, func(p *process) error { return s.revoke(p, m, what) })
 	case lagOn, lagOff:
 		s.Databricks.LagReads(what == lagOn)
