@@ -97,11 +97,13 @@ type heapOf []scored
 func (h heapOf) Len() int           { return len(h) }
 func (h heapOf) Less(i, j int) bool { return worse(h[i], h[j]) > 0 }
 func (h heapOf) Swap(i, j int)      { h[i], h[j] = h[j], h[i] }
+
 func (h *heapOf) Push(x any) {
 	if one, ok := x.(scored); ok { // as all of them are
 		*h = append(*h, one)
 	}
 }
+
 func (h *heapOf) Pop() any {
 	last := (*h)[len(*h)-1]
 	*h = (*h)[:len(*h)-1]
