@@ -2,12 +2,10 @@ package main
 
 import (
 	"context"
-	"fmt"
 	"time"
 
 	"databricks-credential-rotation/functions/rotate/rotation"
 	"databricks-credential-rotation/infra/bench/estate"
-	"databricks-credential-rotation/shared/policy"
 )
 
 // limits is one pair of bounds under which a fleet is rotated.
@@ -85,76 +83,4 @@ func (b *bench) breakDown(l limits, calls estate.Calls, used estate.Usage, took 
 	s.Add(l.scenario, "waiting for Secrets Manager", each(secrets), "ms/rotation")
 	s.Add(l.scenario, "waiting for S3", each(trail), "ms/rotation")
 	s.Add(l.scenario, "held back and the rest", each(all-databricks-secrets-trail-used.CPU), "ms/rotation")
-}
-
-// calls counts what a rotation, a deletion and an idle secret cost.
-func (b *bench) calls(ctx context.Context) error {
-	const scenario = "calls"
-	n := min(b.principals, 1000)
-	scoped := n / 2
-	e, err := estate.Open(ctx, estate.Config{Binaries: b.binaries, Principals: n, Scoped: scoped})
-	if err != nil {
-		return err
-	}
-	defer e.Close()
-	sweep := func() (estate.Calls, error) {
-		if _, err := e.Sweep(ctx); err != nil {
-			return nil, err
-		}
-		defer e.Forget()
-		return e.Seen(), e.Check()
-	}
-
-	if _, err := e.Sweep(ctx); err != nil {
-		return err
-	}
-	rotated := e.Seen()
-	isScoped := func(m estate.Member) bool { return m.Scoped }
-	plain := e.SeenOf(func(m estate.Member) bool { return !m.Scoped })
-	narrow := e.SeenOf(isScoped)
-	if once := e.Once(e.Members); once != n {
-		return fmt.Errorf("%d of %d were rotated once", once, n)
-	}
-	e.Forget()
-	grace, err := sweep()
-	if err != nil {
-		return err
-	}
-	p := policy.Default()
-	p.Grace = time.Second
-	if err := e.SetPolicy(ctx, p); err != nil {
-		return err
-	}
-	time.Sleep(p.Grace) // the functions' clock is the real one
-	e.Forget()
-	deletion, err := sweep()
-	if err != nil {
-		return err
-	}
-	after, err := sweep()
-	if err != nil {
-		return err
-	}
-
-	s := &b.sheet
-	per := func(calls, of int) float64 { return float64(calls) / float64(of) }
-	writes := rotated["secretsmanager PutSecretValue"]
-	s.AtMost(scenario, "rotation, Secrets Manager writes", per(writes, n), "calls/rotation", 1)
-	s.AtMost(scenario, "rotation, Secrets Manager reads", per(rotated.Of("secretsmanager")-writes, n), "calls/rotation", 0.1)
-	s.AtMost(scenario, "rotation, Databricks", per(plain.Sum(), n-scoped), "calls/rotation", 3)
-	s.AtMost(scenario, "rotation of a scoped one, Databricks", per(narrow.Sum(), scoped), "calls/rotation", 4)
-	s.Add(scenario, "rotation, trail in S3", per(rotated["s3 PutObject"], n), "calls/rotation")
-	deletes := deletion["databricks delete OAuth secret"]
-	s.AtMost(scenario, "later, deletes at Databricks", per(deletes, n), "calls/rotation", 1)
-	s.Add(scenario, "later, lists at Databricks", per(deletion["databricks list OAuth secrets"], n), "calls/rotation")
-	s.Add(scenario, "later, trail in S3", per(deletion["s3 PutObject"], n), "calls/rotation")
-	for _, idle := range []struct {
-		when  string
-		calls estate.Calls
-	}{{"in grace", grace}, {"after the deletion", after}} {
-		s.AtMost(scenario, "idle "+idle.when+", Secrets Manager", per(idle.calls.Of("secretsmanager"), n), "calls/secret", 0.02)
-		s.AtMost(scenario, "idle "+idle.when+", Databricks", per(idle.calls.Of("databricks"), n), "calls/secret", 0)
-	}
-	b.detail(map[string]estate.Calls{"rotation": rotated, "deletion": deletion, "idle in grace": grace, "idle after the deletion": after})
-	return nil
 }
