@@ -33,7 +33,7 @@ func (b *bench) calls(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	quiet, err := b.life(ctx, n, 10*24*time.Hour)
+	settled, err := b.life(ctx, n, quiet)
 	if err != nil {
 		return err
 	}
@@ -42,7 +42,7 @@ func (b *bench) calls(ctx context.Context) error {
 		{"sweep within grace", fresh.next},
 		{"sweep after grace", over.next},
 		{"sweep after that", over.last},
-		{"sweep ten days later", quiet.next},
+		{"sweep ten days later", settled.next},
 	})
 
 	const scenario = "calls"
@@ -57,7 +57,7 @@ func (b *bench) calls(ctx context.Context) error {
 	s.AtMost(scenario, "later, deletes at Databricks", per(over.next[databricks+" delete OAuth secret"]), callsRotation, 1)
 	s.Add(scenario, "later, lists at Databricks", per(over.next[databricks+" list OAuth secrets"]), callsRotation)
 	s.Add(scenario, "later, trail in S3", per(over.next[bucket+" PutObject"]), callsRotation)
-	for _, idle := range []part{{"within grace", fresh.next}, {"after the delete", over.last}, {"settled", quiet.next}} {
+	for _, idle := range []part{{"within grace", fresh.next}, {"after the delete", over.last}, {"settled", settled.next}} {
 		s.AtMost(scenario, "idle "+idle.name+", Databricks", per(idle.calls.Of(databricks)), callsSecret, 0)
 		if idle.name == "settled" {
 			s.AtMost(scenario, "idle "+idle.name+", Secrets Manager", per(idle.calls.Of(manager)), callsSecret, mostIdle)

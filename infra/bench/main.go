@@ -82,6 +82,7 @@ type scenario struct {
 var scenarios = []scenario{
 	{"start", (*bench).start},
 	{"calls", (*bench).calls},
+	{"month", (*bench).month},
 	{"queue", (*bench).queue},
 	{"sweep", func(b *bench, ctx context.Context) error { return b.sweep(ctx, bounds[0]) }},
 	{"creates", func(b *bench, ctx context.Context) error { return b.sweep(ctx, bounds[1]) }},

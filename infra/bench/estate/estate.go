@@ -155,9 +155,16 @@ type Run struct {
 
 // Sweep has the function rotate look at everything once. An error is the
 // function's own.
-func (e *Estate) Sweep(ctx context.Context) (Run, error) {
+func (e *Estate) Sweep(ctx context.Context) (Run, error) { return e.run(ctx, `{"action":"sweep"}`) }
+
+// Reconcile is [Estate.Sweep] with all that a sweep leaves out.
+func (e *Estate) Reconcile(ctx context.Context) (Run, error) {
+	return e.run(ctx, `{"action":"reconcile"}`)
+}
+
+func (e *Estate) run(ctx context.Context, event string) (Run, error) {
 	began := time.Now()
-	reply, err := e.Invoke(ctx, "rotate", []byte(`{"action":"sweep"}`))
+	reply, err := e.Invoke(ctx, "rotate", []byte(event))
 	run := Run{Took: time.Since(began)}
 	if err != nil {
 		return run, err
