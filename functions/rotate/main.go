@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"log/slog"
 	"os"
+	"time"
 
 	"github.com/aws/aws-lambda-go/lambda"
 	"github.com/aws/aws-lambda-go/lambdacontext"
@@ -33,9 +34,12 @@ import (
 // together. It is published, so there is no need to feel for it from below;
 // what others use of it, throttling tells. One below it leaves room for a write
 // that is late and falls into the next second: being throttled costs more.
+// A refusal does not say when to come back. The quota is of one second, so a
+// part of one is enough.
 const (
 	writesStart = 40
 	writesMost  = 49
+	writesPause = 250 * time.Millisecond
 )
 
 // databricksMost lets Secrets Manager's quota be reached: a rotation makes three
@@ -61,7 +65,7 @@ func run(ctx context.Context) error {
 	log := slog.New(lambdacontext.NewLogHandler())
 	// Paces are kept from one invocation to the next, so that a warm one begins
 	// with what was learned.
-	store := managedsecret.Store{API: secretsmanager.NewFromConfig(aws), Writes: &pace.Pace{Start: writesStart, Most: writesMost}}
+	store := managedsecret.Store{API: secretsmanager.NewFromConfig(aws), Writes: &pace.Pace{Start: writesStart, Most: writesMost, Pause: writesPause}}
 	objects := s3.NewFromConfig(aws)
 	identity := rotator.Identity(cfg, store, sts.NewFromConfig(aws))
 	client := &databricks.Client{Allowed: cfg.Hosts, Identity: identity, Pace: &pace.Pace{Most: databricksMost}}

@@ -13,6 +13,7 @@
 package pace
 
 import (
+	"cmp"
 	"context"
 	"math"
 	"sync"
@@ -39,8 +40,8 @@ const (
 	// settle is for how long further complaints are about requests that were
 	// sent before the last cut.
 	settle = time.Second
-	// pause is how long nothing is sent when a complaint does not say.
-	pause = time.Second
+	// defaultPause is how long nothing is sent when a complaint does not say.
+	defaultPause = time.Second
 )
 
 // Pace bounds the rate of requests. The zero value is ready for use. It is
@@ -48,6 +49,9 @@ const (
 type Pace struct {
 	// Start and Most are requests a second, zero for 10 and 100.
 	Start, Most float64
+	// Pause is how long nothing is sent after a complaint that does not say,
+	// zero for a second.
+	Pause time.Duration
 
 	mu      sync.Mutex
 	limiter *rate.Limiter
@@ -152,7 +156,7 @@ func (p *Pace) Throttled(after time.Duration) {
 	p.throttled++
 	now := time.Now()
 	if after <= 0 {
-		after = pause
+		after = cmp.Or(p.Pause, defaultPause)
 	}
 	if resume := now.Add(after); resume.After(p.resume) {
 		p.resume = resume

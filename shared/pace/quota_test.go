@@ -33,6 +33,20 @@ func (q *quota) admit() bool {
 	return true
 }
 
+// Where a complaint does not say how long, the pace's own pause holds.
+func TestPause(t *testing.T) {
+	for configured, want := range map[time.Duration]time.Duration{0: time.Second, 250 * time.Millisecond: 250 * time.Millisecond} {
+		synctest.Test(t, func(t *testing.T) {
+			p := &pace.Pace{Start: 100, Pause: configured}
+			p.Throttled(0)
+			began := time.Now()
+			if err := p.Wait(t.Context()); err != nil || time.Since(began) != want {
+				t.Errorf("a pause of %v lasts %v (%v)", configured, time.Since(began), err)
+			}
+		})
+	}
+}
+
 // A published quota is used to nearly the whole by a pace one below it: what
 // is late by a moment falls into the next second, and one more must fit there.
 // That holds when all callers stand still for a moment every now and then.
@@ -40,7 +54,7 @@ func TestQuotaOfWholeSeconds(t *testing.T) {
 	for _, stall := range []time.Duration{0, 50 * time.Millisecond, 400 * time.Millisecond} {
 		synctest.Test(t, func(t *testing.T) {
 			const lasting = 200 * time.Second
-			p := &pace.Pace{Start: 40, Most: 49}
+			p := &pace.Pace{Start: 40, Most: 49, Pause: 250 * time.Millisecond}
 			q := &quota{perSecond: 50}
 			began := time.Now()
 			var running sync.WaitGroup
