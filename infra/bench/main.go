@@ -63,7 +63,7 @@ func main() {
 	flag.DurationVar(&b.aws, "aws", 15*time.Millisecond, "latency of AWS")
 	flag.IntVar(&b.starts, "starts", 21, "starts of each function")
 	flag.StringVar(&b.python, "python", "", "a Python that has boto3, to compare with")
-	flag.StringVar(&b.profile, "profile", "", "file for a CPU profile of the first sweep")
+	flag.StringVar(&b.profile, "profile", "", "file for a CPU profile of the sweep; what is measured then is the sweep alone")
 	only := flag.String("only", "", "scenarios to run, of "+strings.Join(scenarioNames(), ", ")+"; all if empty")
 	dir := flag.String("out", "", "directory for bench.json and bench.txt, none if empty")
 	flag.Parse()
@@ -99,6 +99,9 @@ func scenarioNames() []string {
 func run(b *bench, only, out string) error {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
+	if b.profile != "" {
+		only = "sweep"
+	}
 	chosen := scenarios
 	if only != "" {
 		names := strings.Split(only, ",")
@@ -118,6 +121,11 @@ func run(b *bench, only, out string) error {
 	b.say("building the functions")
 	if err := stage.Build(ctx, dir); err != nil {
 		return err
+	}
+	if b.profile != "" {
+		if err := b.buildProfiled(ctx); err != nil {
+			return err
+		}
 	}
 	var faults []error
 	for _, s := range chosen {

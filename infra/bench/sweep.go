@@ -59,6 +59,11 @@ func (b *bench) sweep(ctx context.Context, l limits) error {
 	s.Add(l.scenario, "throughput", perSecond, "rotations/s")
 	s.AtLeast(l.scenario, "throughput of the bound", perSecond/float64(l.bound*b.factor), "ratio", leastOfBound)
 	s.AtMost(l.scenario, "throttled requests", 100*float64(throttled)/float64(of), "%", mostThrottled)
+	if b.profile != "" {
+		if err := b.endProfile(e); err != nil {
+			return err
+		}
+	}
 	used, err := e.Use("rotate")
 	if err != nil {
 		b.say("%s: not measured: %v", l.scenario, err)
