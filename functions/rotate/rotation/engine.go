@@ -35,6 +35,7 @@ type Databricks interface {
 	CreateSecret(ctx context.Context, host databricks.Host, principal string, lifetime time.Duration, scopes []string) (databricks.IssuedSecret, error)
 	DeleteSecret(ctx context.Context, host databricks.Host, principal, id string) error
 	Verify(ctx context.Context, host databricks.Host, clientID string, clientSecret secret.Text, scopes []string) error
+	Granted(ctx context.Context, host databricks.Host, clientID string, clientSecret secret.Text, scopes []string) ([]string, error)
 	Principal(ctx context.Context, host databricks.Host, id string) (databricks.ServicePrincipal, error)
 	FindPrincipal(ctx context.Context, host databricks.Host, applicationID string) (databricks.ServicePrincipal, error)
 	InactivePrincipals(ctx context.Context, host databricks.Host) (map[string]bool, error)
@@ -401,7 +402,7 @@ func (r *run) observe(ctx context.Context, o Observation) (Observation, Plan, er
 				before := o.Current.ID
 				if err = r.readVersions(ctx, &o); err == nil && o.Current.ID != before {
 					// What was known of the current version is of another one.
-					o.Tried, o.Authenticates = false, false
+					o.Tried, o.Authenticates, o.Granted = false, false, nil
 					clear(asked)
 					asked[NeedVersions] = true
 					err = list()
@@ -430,12 +431,15 @@ func missingPrincipal(err error, key string) error {
 
 // try authenticates with the current credential.
 func (r *run) try(ctx context.Context, o *Observation) error {
-	c := o.Current.Credential
-	err := r.Databricks.Verify(ctx, hostOf(c), c.ClientID, c.ClientSecret, o.scopesToAsk())
+	c, scopes := o.Current.Credential, o.scopesToAsk()
+	granted, err := r.Databricks.Granted(ctx, hostOf(c), c.ClientID, c.ClientSecret, scopes)
 	if err != nil && !errors.Is(err, databricks.ErrRefused) {
 		return err
 	}
 	o.Tried, o.Authenticates = true, err == nil
+	if err == nil && len(scopes) == 0 {
+		o.Granted = granted
+	}
 	return nil
 }
 

@@ -14,6 +14,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/secretsmanager"
 	"github.com/aws/aws-sdk-go-v2/service/secretsmanager/types"
 	"github.com/google/go-cmp/cmp"
+	"github.com/google/go-cmp/cmp/cmpopts"
 
 	"databricks-credential-rotation/functions/rotate/rotation"
 	"databricks-credential-rotation/shared/awstest"
@@ -412,14 +413,54 @@ func TestTriedWithItsOwnScopes(t *testing.T) {
 	})
 }
 
+// Invariant 5: a host that lists no scopes makes no secret unrestricted. Where
+// the value names none either, only a token for all-apis shows that it is.
+func TestScopesNotListed(t *testing.T) {
+	for name, scopes := range map[string][]string{"unrestricted": nil, "scoped": {"jobs", "sql"}} {
+		t.Run(name, func(t *testing.T) {
+			inWorld(t, func(w *world) {
+				m := w.register(estatetest.Registration{Name: "etl", Scopes: scopes})
+				w.edit(m, credential.KeyScopes, "")
+				// The list shows what was just created as it is.
+				w.engine.Databricks = unlisting{w.Client(nil), w.current(m).OAuthSecretID}
+				time.Sleep(w.policy.Interval)
+				w.sweep("")
+				issued, _ := w.Secret(m, w.current(m).OAuthSecretID)
+				if diff := cmp.Diff(scopes, issued.Scopes, cmpopts.EquateEmpty()); diff != "" {
+					t.Errorf("scopes (-want +got):\n%s", diff)
+				}
+				if len(w.ids(m)) != 2 {
+					t.Error("it was not rotated")
+				}
+			})
+		})
+	}
+}
+
+// unlisting lists one OAuth secret without its scopes.
+type unlisting struct {
+	rotation.Databricks
+	id string
+}
+
+func (u unlisting) ListSecrets(ctx context.Context, host databricks.Host, principal string) ([]databricks.OAuthSecret, error) {
+	listed, err := u.Databricks.ListSecrets(ctx, host, principal)
+	for i := range listed {
+		if listed[i].ID == u.id {
+			listed[i].Scopes = nil
+		}
+	}
+	return listed, err
+}
+
 type scopesAsked struct {
 	rotation.Databricks
 	scopes [][]string
 }
 
-func (s *scopesAsked) Verify(ctx context.Context, host databricks.Host, clientID string, clientSecret secret.Text, scopes []string) error {
+func (s *scopesAsked) Granted(ctx context.Context, host databricks.Host, clientID string, clientSecret secret.Text, scopes []string) ([]string, error) {
 	s.scopes = append(s.scopes, scopes)
-	return s.Databricks.Verify(ctx, host, clientID, clientSecret, scopes)
+	return s.Databricks.Granted(ctx, host, clientID, clientSecret, scopes)
 }
 
 // Lists lag: the scopes of a new secret are read back until it is there.

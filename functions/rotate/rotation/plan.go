@@ -93,6 +93,9 @@ type Observation struct {
 	// Tried tells that the current credential was tried, Authenticates how
 	// that went.
 	Tried, Authenticates bool
+	// Granted are the scopes that it was given when it was tried with all-apis,
+	// because nothing names its own.
+	Granted []string
 	// Principal is the principal in the host's directory, nil if not read.
 	Principal *databricks.ServicePrincipal
 }
@@ -390,6 +393,11 @@ func MakePlan(p policy.Policy, o Observation) Plan {
 	if o.Principal != nil {
 		next.ServicePrincipalID = o.Principal.ID
 	}
+	if alive && !o.Tried && o.scopesUnnamed(live) {
+		// A host that lists no scopes does not make a secret unrestricted: only
+		// a token for all-apis shows that (invariant 5).
+		return Plan{Needs: []Need{NeedTrial}}
+	}
 	var ok bool
 	if next.Scopes, ok = o.scopes(p, live); !ok {
 		plan.Block = &Block{Scopes, fmt.Sprintf(
@@ -475,8 +483,9 @@ func (o Observation) scopes(p policy.Policy, live map[string]databricks.OAuthSec
 	case isListed && len(listed.Scopes) > 0:
 		return credential.NormalizeScopes(listed.Scopes), true
 	case len(c.Scopes) > 0:
-		// A host that lists no scopes does not make a secret unrestricted.
 		return c.Scopes, true
+	case len(o.Granted) > 0 && !unrestricted(o.Granted):
+		return credential.NormalizeScopes(o.Granted), true
 	case !c.Issued():
 		if role, ok := p.RoleOf(c.ClientID); ok && len(role.Scopes) > 0 {
 			return credential.NormalizeScopes(role.Scopes), true
@@ -503,6 +512,14 @@ func (o Observation) scopes(p policy.Policy, live map[string]databricks.OAuthSec
 		common = []string{credential.AllAPIs}
 	}
 	return common, true
+}
+
+// scopesUnnamed tells that neither the list nor the value names the scopes of
+// the current credential.
+func (o Observation) scopesUnnamed(live map[string]databricks.OAuthSecret) bool {
+	c := o.Current.Credential
+	listed, isListed := live[c.OAuthSecretID]
+	return c.Issued() && isListed && len(listed.Scopes) == 0 && len(c.Scopes) == 0
 }
 
 func (o Observation) createdAt(versionID string) time.Time {

@@ -242,6 +242,7 @@ func TestPlan(t *testing.T) {
 		{"not listed and working: the list lags", observed(5*day, unlisted, tried(true), principal(true)), decision{}},
 		{"expired in the list is not alive", observed(100 * day), needs(needTrial, needPrincipal)},
 		{"expired", observed(100*day, tried(false), principal(true)), decision{Issue: rotation.Dead}},
+		{"due, and nothing names its scopes: tried first", observed(31*day, change(func(c *credential.Credential) { c.Scopes = nil })), needs(needTrial)},
 		{"listed but refused: the directory is asked why", observed(5*day, tried(false)), needs(needPrincipal)},
 		{"listed but refused", observed(5*day, tried(false), principal(true)), decision{Issue: rotation.Dead}},
 		{"refused because it is switched off", observed(5*day, tried(false), principal(false)), decision{Block: rotation.Inactive}},
@@ -376,13 +377,14 @@ func TestPlanScopes(t *testing.T) {
 		o    rotation.Observation
 		want []string
 	}{
-		"listed scopes":                     {observed(31*day, scoped("sql", "jobs")), []string{"jobs", "sql"}},
-		"listed scopes over stated ones":    {observed(31*day, scoped("sql"), stated("jobs")), []string{"sql"}},
-		"a list without scopes widens none": {observed(31*day, stated("sql")), []string{"sql"}},
-		"unrestricted":                      {observed(31 * day), []string{"all-apis"}},
-		"listed without, none stated":       {observed(31*day, stated()), []string{"all-apis"}},
-		"dead: the stated ones":             {observed(5*day, stated("sql"), unlisted, tried(false), principal(true)), []string{"sql"}},
-		"fresh: as registered":              {observed(0, stated("sql"), unlisted, principal(true), change(func(c *credential.Credential) { c.ClientSecret, c.OAuthSecretID = secret.Text{}, "" })), []string{"sql"}},
+		"listed scopes":                             {observed(31*day, scoped("sql", "jobs")), []string{"jobs", "sql"}},
+		"listed scopes over stated ones":            {observed(31*day, scoped("sql"), stated("jobs")), []string{"sql"}},
+		"a list without scopes widens none":         {observed(31*day, stated("sql")), []string{"sql"}},
+		"unrestricted":                              {observed(31 * day), []string{"all-apis"}},
+		"listed without, none stated":               {observed(31*day, stated(), tried(true)), []string{"all-apis"}},
+		"nothing names them, and it was given some": {observed(31*day, stated(), tried(true), func(o *rotation.Observation) { o.Granted = []string{"sql", "jobs"} }), []string{"jobs", "sql"}},
+		"dead: the stated ones":                     {observed(5*day, stated("sql"), unlisted, tried(false), principal(true)), []string{"sql"}},
+		"fresh: as registered":                      {observed(0, stated("sql"), unlisted, principal(true), change(func(c *credential.Credential) { c.ClientSecret, c.OAuthSecretID = secret.Text{}, "" })), []string{"sql"}},
 		"fresh: what its role needs": {observed(0, stated(), unlisted, principal(true), change(func(c *credential.Credential) {
 			c.ClientSecret, c.OAuthSecretID, c.ClientID = secret.Text{}, "", analystID
 		}), principal(true)), []string{"files", "sql"}},
