@@ -57,14 +57,13 @@ func (b *bench) calls(ctx context.Context) error {
 	s.AtMost(scenario, "later, deletes at Databricks", per(over.next[databricks+" delete OAuth secret"]), callsRotation, 1)
 	s.Add(scenario, "later, lists at Databricks", per(over.next[databricks+" list OAuth secrets"]), callsRotation)
 	s.Add(scenario, "later, trail in S3", per(over.next[bucket+" PutObject"]), callsRotation)
-	for _, idle := range []part{{"within grace", fresh.next}, {"after the delete", over.last}, {"settled", settled.next}} {
-		s.AtMost(scenario, "idle "+idle.name+", Databricks", per(idle.calls.Of(databricks)), callsSecret, 0)
-		if idle.name == "settled" {
-			s.AtMost(scenario, "idle "+idle.name+", Secrets Manager", per(idle.calls.Of(manager)), callsSecret, mostIdle)
-		} else {
-			s.Add(scenario, "idle "+idle.name+", Secrets Manager", per(idle.calls.Of(manager)), callsSecret)
-		}
-	}
+	// For two days past its grace a predecessor is looked for, gone or not.
+	s.Add(scenario, "looked after, Databricks", per(over.last.Of(databricks)), callsSecret)
+	s.Add(scenario, "looked after, Secrets Manager", per(over.last.Of(manager)), callsSecret)
+	s.AtMost(scenario, "idle within grace, Databricks", per(fresh.next.Of(databricks)), callsSecret, 0)
+	s.Add(scenario, "idle within grace, Secrets Manager", per(fresh.next.Of(manager)), callsSecret)
+	s.AtMost(scenario, "idle, Databricks", per(settled.next.Of(databricks)), callsSecret, 0)
+	s.AtMost(scenario, "idle, Secrets Manager", per(settled.next.Of(manager)), callsSecret, mostIdle)
 	return nil
 }
 
