@@ -41,7 +41,7 @@ type Fault struct {
 	Unknown bool
 }
 
-func (f Fault) Error() string { return f.Field + " " + f.What }
+func (f Fault) String() string { return f.Field + " " + f.What }
 
 // printable are names of fields that are safe to repeat.
 var printable = pattern.New(`^[A-Za-z0-9_.-]{1,60}$`)
@@ -114,11 +114,11 @@ func Join(what string, faults []Fault) error {
 	case 0:
 		return nil
 	case 1:
-		return fmt.Errorf("%s: %w; nothing was changed", what, faults[0])
+		return fmt.Errorf("%s: %s; nothing was changed", what, faults[0])
 	}
 	lines := make([]string, len(faults))
 	for i, f := range faults {
-		lines[i] = "\n- " + f.Error()
+		lines[i] = "\n- " + f.String()
 	}
 	return fmt.Errorf("%s: %d mistakes, nothing was changed:%s", what, len(faults), strings.Join(lines, ""))
 }

@@ -81,7 +81,7 @@ func FuzzDecode(f *testing.F) {
 			return
 		}
 		for _, fault := range faults {
-			if len(fault.Error()) > 130 || strings.ContainsAny(fault.Error(), "\n\r\x1b") {
+			if len(fault.String()) > 130 || strings.ContainsAny(fault.String(), "\n\r\x1b") {
 				t.Errorf("%q: the fault %q", payload, fault)
 			}
 		}
