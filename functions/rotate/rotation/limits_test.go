@@ -337,6 +337,49 @@ func TestReadsAgainWhatDisagrees(t *testing.T) {
 		if changes := w.Changes(); len(changes) > 0 {
 			t.Errorf("the stale value led to %v", changes)
 		}
+		// Nor does it keep a rotation from being done.
+		time.Sleep(w.policy.Interval)
+		w.AWS.Faults().Add(faulttest.Fault{Op: "BatchGetSecretValue", Kind: faulttest.StaleRead})
+		if report := w.sweep(""); report.Counts[rotation.Rotated] != 1 {
+			t.Errorf("counts %v: what was due was not rotated", report.Counts)
+		}
+	})
+}
+
+// A create that is refused for another reason than a full principal is told as
+// what it is.
+func TestRejectedThoughNotFull(t *testing.T) {
+	inWorld(t, func(w *world) {
+		w.register(estatetest.Registration{Name: "etl"})
+		w.engine.Databricks = rejecting{w.Client(nil)}
+		time.Sleep(w.policy.Interval)
+		report := w.sweep("no such scope")
+		if report.Counts[rotation.Failed] != 1 {
+			t.Errorf("counts %v, want one that failed", report.Counts)
+		}
+	})
+}
+
+type rejecting struct{ rotation.Databricks }
+
+func (rejecting) CreateSecret(context.Context, databricks.Host, string, time.Duration, []string) (databricks.IssuedSecret, error) {
+	return databricks.IssuedSecret{}, fmt.Errorf("no such scope: %w", databricks.ErrRejected)
+}
+
+// Secrets Manager may repeat a step while it still runs. Whichever attempt fills
+// the version first, the step is done.
+func TestStepRepeatedWhileItRuns(t *testing.T) {
+	inWorld(t, func(w *world) {
+		m := w.register(estatetest.Registration{Name: "etl"})
+		time.Sleep(w.policy.Interval)
+		w.sweep("")
+		other := w.newEngine()
+		request := rotation.StepRequest{Step: rotation.CreateSecret, SecretID: m.ARN, Token: stepToken}
+		w.engine.Databricks = &meanwhile{w.Client(nil), func() { w.must(other.RunStep(w.t.Context(), request)) }}
+		w.must(w.engine.RunStep(w.t.Context(), request))
+		if n := len(w.ids(m)); n != 3 {
+			t.Errorf("%d OAuth secrets, want the current one, its predecessor and the pending one", n)
+		}
 	})
 }
 

@@ -77,6 +77,13 @@ func TestSettled(t *testing.T) {
 			w.moveCurrentBack(m)
 			time.Sleep(10 * day)
 		}, false},
+		"moved back, and rotated once more": {0, func(w *world, m *estatetest.Managed) {
+			time.Sleep(31 * day)
+			w.sweep("")
+			w.moveCurrentBack(m)
+			w.sweep("")
+			time.Sleep(10 * day)
+		}, true},
 		"a rotation by Secrets Manager is under way": {10 * day, func(w *world, m *estatetest.Managed) {
 			value, _ := w.AWS.Current(m.Name)
 			_, err := w.SecretsManager("operator").PutSecretValue(w.t.Context(), &secretsmanager.PutSecretValueInput{
@@ -183,6 +190,24 @@ func TestRemovalReadsWhatIsSettled(t *testing.T) {
 		}
 		if n := len(w.ids(m)); n != 2 {
 			t.Errorf("%d OAuth secrets are left, want the current one and its predecessor", n)
+		}
+	})
+}
+
+// A run that has read every value does not read them again.
+func TestRemovalReadsOnce(t *testing.T) {
+	inWorld(t, func(w *world) {
+		m := rotatedOnce(w, "etl")
+		_, err := w.Databricks.AddSecret(m.Principal.ID, databrickstest.SecretSpec{Lifetime: w.current(m).ExpiresAt.Sub(w.current(m).IssuedAt)})
+		w.must(err)
+		time.Sleep(day)
+		w.ResetCalls()
+		w.reconcile()
+		if n := len(w.ids(m)); n != 1 {
+			t.Fatalf("%d OAuth secrets are left: this test no longer tells anything", n)
+		}
+		if n := w.calls()["BatchGetSecretValue"]; n != 1 {
+			t.Errorf("%d batches were read, want 1", n)
 		}
 	})
 }
