@@ -122,6 +122,9 @@ func (f *Fleet) register(ctx context.Context, e entry, m Member, c credential.Cr
 		if err := f.issue(e, m, &c); err != nil {
 			return err
 		}
+		if !e.byHand && len(c.Scopes) == 0 {
+			c.Scopes = []string{credential.AllAPIs} // as a rotation states it
+		}
 	}
 	value, err := c.Encode()
 	if err != nil {

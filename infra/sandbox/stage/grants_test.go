@@ -308,6 +308,9 @@ func TestGrants(t *testing.T) {
 		var need []string
 		for _, walk := range slices.Sorted(maps.Keys(j)) {
 			for _, c := range j[walk] {
+				if c.Action == "sqs:ReceiveMessage" && walk != "queue" {
+					continue // the queue is polled all the time
+				}
 				if c.Denied == nil && !without.Allows(c.Access) {
 					need = append(need, walk)
 					break
