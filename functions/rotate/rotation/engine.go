@@ -431,15 +431,12 @@ func missingPrincipal(err error, key string) error {
 
 // try authenticates with the current credential.
 func (r *run) try(ctx context.Context, o *Observation) error {
-	c, scopes := o.Current.Credential, o.scopesToAsk()
-	granted, err := r.Databricks.Granted(ctx, hostOf(c), c.ClientID, c.ClientSecret, scopes)
+	c := o.Current.Credential
+	granted, err := r.Databricks.Granted(ctx, hostOf(c), c.ClientID, c.ClientSecret, o.scopesToAsk())
 	if err != nil && !errors.Is(err, databricks.ErrRefused) {
 		return err
 	}
-	o.Tried, o.Authenticates = true, err == nil
-	if err == nil && len(scopes) == 0 {
-		o.Granted = granted
-	}
+	o.Tried, o.Authenticates, o.Granted = true, err == nil, granted
 	return nil
 }
 

@@ -1,6 +1,8 @@
 package rotation_test
 
 import (
+	"context"
+	"errors"
 	"strconv"
 	"strings"
 	"testing"
@@ -9,6 +11,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/secretsmanager"
 	"github.com/aws/aws-sdk-go-v2/service/secretsmanager/types"
+	"github.com/google/go-cmp/cmp"
 
 	"databricks-credential-rotation/functions/rotate/rotation"
 	"databricks-credential-rotation/shared/databricks"
@@ -60,6 +63,55 @@ func TestRotatesBesideWhatCannotBeDeleted(t *testing.T) {
 		w.sweep("")
 		w.settled()
 	})
+}
+
+// One predecessor that cannot be deleted keeps no other from being deleted, and
+// the new credential, which has room, remembers it with the end of its grace.
+func TestOneOfTwoCannotBeDeleted(t *testing.T) {
+	inWorld(t, func(w *world) {
+		m := w.register(estatetest.Registration{Name: "etl", Fresh: true})
+		w.sweep("")
+		for range 2 {
+			time.Sleep(hour)
+			w.must(w.start().rotate(m))
+		}
+		preds := w.current(m).Predecessors
+		for range 2 {
+			w.MakeByHand(m, 365*day)
+		}
+		if len(preds) != 2 || len(w.ids(m)) != databricks.MaxSecrets {
+			t.Fatalf("predecessors %v, %d OAuth secrets: this test no longer tells anything", preds, len(w.ids(m)))
+		}
+		time.Sleep(w.policy.Interval)
+		w.engine.Databricks = keeping{w.Client(nil), preds[0].OAuthSecretID}
+		report := w.sweep("it stays")
+		if len(report.Outcomes) != 1 || report.Outcomes[0].Issued == "" {
+			t.Fatalf("nothing was issued: %+v", report.Outcomes)
+		}
+		if diff := cmp.Diff([]string{preds[1].OAuthSecretID}, report.Outcomes[0].Retired); diff != "" {
+			t.Errorf("retired (-want +got):\n%s", diff)
+		}
+		kept := map[string]bool{}
+		for _, p := range w.current(m).Predecessors {
+			kept[p.OAuthSecretID] = !p.SupersededAt.IsZero()
+		}
+		if dated, ok := kept[preds[0].OAuthSecretID]; !ok || !dated || len(kept) != 2 {
+			t.Errorf("remembered, and whether since when: %v", kept)
+		}
+	})
+}
+
+// keeping cannot delete one OAuth secret.
+type keeping struct {
+	rotation.Databricks
+	id string
+}
+
+func (k keeping) DeleteSecret(ctx context.Context, host databricks.Host, principal, id string) error {
+	if id == k.id {
+		return errors.New("it stays")
+	}
+	return k.Databricks.DeleteSecret(ctx, host, principal, id)
 }
 
 // Invariant 8: one request is one rotation, however often the queue delivers

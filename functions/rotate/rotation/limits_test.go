@@ -446,11 +446,16 @@ func (r rounding) CreateSecret(ctx context.Context, host databricks.Host, princi
 func TestTriedWithItsOwnScopes(t *testing.T) {
 	inWorld(t, func(w *world) {
 		m := w.register(estatetest.Registration{Name: "etl", AccountLevel: true, Scopes: []string{"sql"}})
+		_, err := w.Databricks.AddSecret(m.Principal.ID, databrickstest.SecretSpec{Scopes: []string{"jobs"}})
+		w.must(err)
 		w.edit(m, credential.KeyScopes, "")
 		asked := &scopesAsked{Databricks: w.Client(nil)}
 		w.engine.Databricks = asked
-		w.reconcile()
-		if diff := cmp.Diff([][]string{{"sql"}}, asked.scopes); diff != "" {
+		w.reconcile() // those listed
+		w.edit(m, credential.KeyScopes, "sql")
+		asked.Databricks = unlisting{w.Client(nil), w.current(m).OAuthSecretID}
+		w.reconcile() // those stated
+		if diff := cmp.Diff([][]string{{"sql"}, {"sql"}}, asked.scopes); diff != "" {
 			t.Errorf("scopes asked for (-want +got):\n%s", diff)
 		}
 	})

@@ -93,8 +93,8 @@ type Observation struct {
 	// Tried tells that the current credential was tried, Authenticates how
 	// that went.
 	Tried, Authenticates bool
-	// Granted are the scopes that it was given when it was tried with all-apis,
-	// because nothing names its own.
+	// Granted are the scopes that it was given then: of all-apis, if nothing
+	// names its own.
 	Granted []string
 	// Principal is the principal in the host's directory, nil if not read.
 	Principal *databricks.ServicePrincipal
