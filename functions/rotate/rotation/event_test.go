@@ -77,10 +77,13 @@ func TestParseEventRefuses(t *testing.T) {
 		step(`arn:x=>`):                       "SecretId is missing",
 		step(stepToken + `=>short`):           "ClientRequestToken must be 32 to 64",
 		step(`"Step"=>"Extra":1,"Step"`):      "Extra is not a known field",
+
 		`{"a":1,"b":1,"c":1,"d":1,"e":1,"f":1,"g":1,"h":1}`:       `["a" "b" "c" "d" "e" "f" "g" "h"] are of no known kind`,
 		`{"a":1,"b":1,"c":1,"d":1,"e":1,"f":1,"g":1,"h":1,"i":1}`: `"h" …] are of no known kind`,
+
 		`{"Records":{}}`: "Records is not a queue batch",
 		`{"Records":[]}`: "Records is empty",
+
 		`{"action":"sweep","dry_run":true,"dry_run":false}`:                 "dry_run is given twice",
 		`{"Records":[{"messageId":"m","eventSource":"aws:sns","body":""}]}`: "eventSource aws:sqs",
 		`{"Records":[{"eventSource":"aws:sqs","body":""}]}`:                 "a messageId each",
