@@ -93,6 +93,9 @@ func (e *Estate) seed(ctx context.Context, cfg Config) error {
 		if err != nil {
 			return err
 		}
+		if len(c.Scopes) == 0 {
+			c.Scopes = []string{credential.AllAPIs} // as a rotation states it
+		}
 		c.ClientSecret, c.OAuthSecretID = secret.New(issued.Value), issued.ID
 		c.IssuedAt, c.ExpiresAt = issued.CreateTime.Truncate(time.Second), issued.ExpireTime.Truncate(time.Second)
 		if err := e.register(ctx, api, m.Name, c); err != nil {
