@@ -3,6 +3,7 @@ package rotation_test
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"strings"
 	"testing"
@@ -280,3 +281,27 @@ func TestComesBackToWhatWasTooBusy(t *testing.T) {
 		w.sweep("")
 	})
 }
+
+// What the queue does not take is left, and told apart from what it took.
+func TestQueueTakesSome(t *testing.T) {
+	inWorld(t, func(w *world) {
+		for _, name := range []string{"a", "b", "c"} {
+			w.register(estatetest.Registration{Name: name})
+		}
+		w.engine.QueueAbove, w.engine.Queue = 1, grudging{}
+		time.Sleep(w.policy.Interval)
+		report := w.sweep("1 secrets were left")
+		if report.Queued != 1 || len(report.Left) != 1 {
+			t.Errorf("%d queued, left %v, want one each", report.Queued, report.Left)
+		}
+	})
+}
+
+// grudging takes all messages but the first.
+type grudging struct{}
+
+func (grudging) Send(_ context.Context, bodies []string) ([]string, error) {
+	return bodies[:1], errors.New("it is full")
+}
+
+func (grudging) GiveUp(context.Context, string, string) error { return nil }
