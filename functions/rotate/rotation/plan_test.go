@@ -409,6 +409,23 @@ func TestPlanScopes(t *testing.T) {
 	}
 }
 
+// What is retired now is named no more, and what stays is.
+func TestPlanPredecessorBesideARetired(t *testing.T) {
+	o := observed(31*day, list(ours("p1", 40*day), ours("p2", 35*day)), predecessor("p1", ago(30*day)), predecessor("p2", ago(hour)))
+	plan := rotation.MakePlan(testPolicy, o)
+	if len(plan.Retire) != 1 || plan.Retire[0].ID != "p1" || plan.Issue == nil {
+		t.Fatalf("the plan is %+v", plan)
+	}
+	var named []string
+	for _, p := range plan.Issue.Next.Predecessors {
+		named = append(named, p.OAuthSecretID)
+	}
+	slices.Sort(named)
+	if diff := cmp.Diff([]string{"cur", "p2"}, named); diff != "" {
+		t.Errorf("predecessors (-want +got):\n%s", diff)
+	}
+}
+
 // The next version's value names every predecessor that still lives, with the
 // time when its grace began where that is known for good.
 func TestPlanPredecessors(t *testing.T) {
