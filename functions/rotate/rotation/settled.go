@@ -18,13 +18,11 @@ import (
 // from the last change. If that was a tag or a description, a rotation becomes
 // due unseen, and the reconcile, which reads every value, sees it within a day.
 func Settled(now time.Time, p policy.Policy, s managedsecret.Secret) bool {
-	current := s.Holder(managedsecret.Current)
-	if s.Hold != nil || !succeeds(s.ARN, s.Holder(managedsecret.Previous), current) {
-		return false
-	}
-	if _, busy := pendingVersion(s, current); busy {
-		return false
-	}
 	age := now.Sub(s.LastChanged)
-	return age >= p.Grace+p.ExtendGrace+retireWindow && age < p.Interval-orphanAge
+	if s.Hold != nil || age < p.Grace+p.ExtendGrace+retireWindow || age >= p.Interval-orphanAge {
+		return false
+	}
+	current := s.Holder(managedsecret.Current)
+	_, busy := pendingVersion(s, current)
+	return !busy && succeeds(s.ARN, s.Holder(managedsecret.Previous), current)
 }

@@ -342,8 +342,7 @@ func (p *pool) drain(ctx context.Context) {
 }
 
 // finish waits, asks the usage log for what waits for it, decides about what was
-// postponed, and does that. What is left
-// then is queued for other invocations.
+// postponed, and does that. What is left then is queued for other invocations.
 func (p *pool) finish(ctx context.Context) *Report {
 	p.drain(ctx)
 	p.run.ask(ctx, p.questions)
