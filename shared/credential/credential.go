@@ -181,7 +181,7 @@ func (c Credential) Successor(alive func(oauthSecretID string) bool) Credential 
 		next.Predecessors = append(next.Predecessors, Predecessor{OAuthSecretID: c.OAuthSecretID})
 	}
 	for _, p := range c.Predecessors {
-		if alive(p.OAuthSecretID) {
+		if p.OAuthSecretID != c.OAuthSecretID && alive(p.OAuthSecretID) {
 			next.Predecessors = append(next.Predecessors, p)
 		}
 	}

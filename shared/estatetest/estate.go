@@ -317,6 +317,14 @@ func (e *Estate) SetActive(m *Managed, active bool) {
 	defer e.mu.Unlock()
 	e.Databricks.SetActive(m.Principal.ID, active)
 	m.disturbed = true
+	if active {
+		// A lockout leaves what may be somebody else's: it says so, and that it
+		// works again as soon as the principal does.
+		m.killed = slices.DeleteFunc(m.killed, func(value string) bool {
+			s, live := e.secretOf(m, value)
+			return live && m.madeByHand(s.ID)
+		})
+	}
 	if current, ok := e.current(m); active && ok {
 		// While it was off, its credential may have expired.
 		m.disturbed = !e.Databricks.Authenticates(current.ClientID, current.ClientSecret.Reveal())

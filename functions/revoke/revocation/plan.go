@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"databricks-credential-rotation/functions/rotate/rotation"
+	"databricks-credential-rotation/shared/credential"
 	"databricks-credential-rotation/shared/databricks"
 	"databricks-credential-rotation/shared/fingerprint"
 	"databricks-credential-rotation/shared/managedsecret"
@@ -56,6 +57,8 @@ type situation struct {
 	strangers map[string]bool
 	// values is what is known of each value, by its hash.
 	values map[string]*value
+	// ledger tells which OAuth secret each is of.
+	ledger credential.Ledger
 }
 
 // step is a change to be made.

@@ -58,12 +58,6 @@ func (s *situation) learn() {
 		}
 	}
 	slices.SortStableFunc(all, func(a, b held) int { return a.v.createdAt.Compare(b.v.createdAt) })
-	claimed := map[string]*value{}
-	for _, v := range s.values {
-		if v.id != "" {
-			claimed[v.id] = v
-		}
-	}
 	for _, h := range all {
 		c := h.v.credential
 		key := c.ClientSecret.SHA256()
@@ -72,21 +66,23 @@ func (s *situation) learn() {
 			v = &value{credential: c, since: h.v.createdAt, where: h.v.id, owner: h.m}
 			s.values[key] = v
 		}
-		// Whoever pastes a new value may leave the id of the old one beside it.
-		// Then it is the id of the value that was stored first.
-		if id := c.OAuthSecretID; id != "" && v.id == "" && claimed[id] == nil {
-			v.id, claimed[id] = id, v
-		}
+		s.ledger.Note(c)
+		v.id = s.ledger.ID(c.ClientSecret)
 	}
 	l := s.target.leak
-	switch {
-	case l == nil:
-	case s.req.OAuthSecretID == "" && !l.value.IsZero():
+	if l == nil {
+		return
+	}
+	if s.req.OAuthSecretID == "" && !l.value.IsZero() {
 		if v := s.values[l.value.SHA256()]; v != nil {
 			l.id = v.id
 		}
-	case claimed[l.id] != nil:
-		l.value, l.scopes = claimed[l.id].credential.ClientSecret, claimed[l.id].credential.Scopes
+		return
+	}
+	for _, v := range s.values {
+		if v.id != "" && v.id == l.id {
+			l.value, l.scopes = v.credential.ClientSecret, v.credential.Scopes
+		}
 	}
 }
 

@@ -154,6 +154,14 @@ var scenarios = []scenario{
 	{"registered by a person", func(w *world) *estatetest.Managed {
 		return w.register(estatetest.Registration{Name: "etl", Bare: true})
 	}},
+	{"put back by a person without its id", func(w *world) *estatetest.Managed {
+		m := w.register(estatetest.Registration{Name: "etl", AccountLevel: true})
+		w.sweep("")
+		time.Sleep(w.policy.Interval)
+		w.sweep("")
+		w.must(w.RewriteByHand(w.t.Context(), m))
+		return m
+	}},
 	{"full but for one", func(w *world) *estatetest.Managed {
 		m := w.register(estatetest.Registration{Name: "etl", AccountLevel: true})
 		w.sweep("")

@@ -489,16 +489,26 @@ func (r *run) readVersions(ctx context.Context, o *Observation) error {
 		if i < 0 || !ok {
 			return errDisagree
 		}
-		o.Current = Version{ID: holder, CreatedAt: versions[i].CreatedAt, Credential: c}
+		o.Current, o.Found = Version{ID: holder, CreatedAt: versions[i].CreatedAt, Credential: c}, false
 		if err := r.Allowed.Check(c.Host); err != nil {
 			return fmt.Errorf("%s: %w", credential.KeyHost, err)
 		}
 	}
 	o.Secret, o.Versions, o.Recorded = s, versions, map[string]string{}
-	for id, c := range values {
-		if c.OAuthSecretID != "" {
-			o.Recorded[c.OAuthSecretID] = id
+	var ledger credential.Ledger
+	for _, v := range slices.SortedStableFunc(slices.Values(versions), func(a, b managedsecret.Version) int { return a.CreatedAt.Compare(b.CreatedAt) }) {
+		c, ok := values[v.ID]
+		if !ok || c.OAuthSecretID == "" {
+			continue
 		}
+		o.Recorded[c.OAuthSecretID] = v.ID
+		if c.ClientID == o.Current.Credential.ClientID {
+			ledger.Note(c)
+		}
+	}
+	if c := &o.Current.Credential; c.Issued() && c.OAuthSecretID == "" {
+		c.OAuthSecretID = ledger.ID(c.ClientSecret)
+		o.Found = c.OAuthSecretID != ""
 	}
 	return nil
 }

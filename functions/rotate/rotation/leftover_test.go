@@ -65,6 +65,36 @@ func TestRotatesBesideWhatCannotBeDeleted(t *testing.T) {
 	})
 }
 
+// A person puts an older value back, without its id, over what had replaced it,
+// and again, until the principal is full of the rotation's own. An older
+// version knows which OAuth secret that value is: the others go.
+func TestFullOfOursAndPutBack(t *testing.T) {
+	inWorld(t, func(w *world) {
+		m := w.register(estatetest.Registration{Name: "etl"})
+		first := w.current(m)
+		for n := 2; n <= databricks.MaxSecrets; n++ {
+			_, err := w.invoke(w.t.Context(), []byte(`{"action":"rotate","secrets":["etl"],"force":true}`))
+			w.checkErr(err, "")
+			if len(w.ids(m)) != n {
+				w.t.Fatalf("%d OAuth secrets, want %d", len(w.ids(m)), n)
+			}
+			w.put(m, `{"DATABRICKS_HOST":"`+first.Host+`","DATABRICKS_CLIENT_ID":"`+first.ClientID+`","DATABRICKS_CLIENT_SECRET":"`+first.ClientSecret.Reveal()+`"}`)
+		}
+		w.sweep("5 of 5 OAuth secrets: 1 current, 4 of the rotation's")
+		time.Sleep(w.policy.Grace)
+		w.sweep("")
+		if now := w.current(m); now.OAuthSecretID == "" || now.ClientSecret.Equal(first.ClientSecret) {
+			w.t.Error("the value that was put back has not been replaced")
+		}
+		time.Sleep(w.policy.Grace)
+		w.sweep("")
+		w.settled()
+		if n := len(w.ids(m)); n != 1 {
+			w.t.Errorf("%d OAuth secrets are left, want 1", n)
+		}
+	})
+}
+
 // One predecessor that cannot be deleted keeps no other from being deleted, and
 // the new credential, which has room, remembers it with the end of its grace.
 func TestOneOfTwoCannotBeDeleted(t *testing.T) {

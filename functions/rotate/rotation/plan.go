@@ -90,6 +90,9 @@ type Observation struct {
 	// Recorded maps the ids of OAuth secrets to the version that records each,
 	// nil if not read.
 	Recorded map[string]string
+	// Found tells that the current version lacks the id of its OAuth secret, and
+	// that an older one has it beside the same client secret.
+	Found bool
 	// Tried tells that the current credential was tried, Authenticates how
 	// that went.
 	Tried, Authenticates bool
@@ -244,6 +247,9 @@ func MakePlan(p policy.Policy, o Observation) Plan {
 		if o.Principal == nil {
 			plan.Needs = append(plan.Needs, NeedPrincipal)
 		}
+	case c.OAuthSecretID == "" && o.Recorded == nil:
+		// Somebody has put it there. An older version may know its id.
+		plan.Needs = append(plan.Needs, NeedVersions)
 	case !listed:
 		// Listed it would be alive. Not listed it may still be: the list may
 		// lag, or the credential is somebody else's whose id is not known.
@@ -272,7 +278,7 @@ func MakePlan(p policy.Policy, o Observation) Plan {
 		// nothing up but the next rotation by Secrets Manager.
 		plan.Clear, busy = pending, false
 	}
-	if busy && o.Versions == nil {
+	if busy && o.Versions == nil && !slices.Contains(plan.Needs, NeedVersions) {
 		plan.Needs = append(plan.Needs, NeedVersions)
 	}
 	if len(plan.Needs) > 0 {
@@ -405,14 +411,14 @@ func MakePlan(p policy.Policy, o Observation) Plan {
 			credential.KeyScopes, credential.AllAPIs)}
 		return plan
 	}
-	if alive && c.OAuthSecretID == "" {
+	if alive && c.OAuthSecretID == "" && len(live) == 1 {
 		// Somebody else's credential that works. If the principal has just one
-		// secret, that is it, and it can be retired like one of ours.
-		if len(live) == 1 {
-			for id := range live {
-				next.Predecessors = []credential.Predecessor{{OAuthSecretID: id}}
+		// secret, that is it, and it can be retired like one of ours; unless a
+		// version has it beside another value.
+		for id := range live {
+			if _, another := o.Recorded[id]; !another {
+				next.Predecessors, plan.Foreign = []credential.Predecessor{{OAuthSecretID: id}}, nil
 			}
-			plan.Foreign = nil
 		}
 	}
 	// What is known exactly now is written down: the next version cannot tell
@@ -437,6 +443,8 @@ func (o Observation) reason(p policy.Policy, live map[string]databricks.OAuthSec
 		return Dead
 	case o.Force:
 		return Forced
+	case o.Found:
+		return Adopted // so that the next version says what this one does not
 	}
 	issuedAt, expiresAt := c.IssuedAt, c.ExpiresAt
 	if isListed {

@@ -137,6 +137,11 @@ func change(f func(*credential.Credential)) func(*rotation.Observation) {
 	return func(o *rotation.Observation) { f(&o.Current.Credential) }
 }
 
+// found is a current value that lacks the id, which an older version has.
+func found(o *rotation.Observation) {
+	o.Found, o.Current.Credential.IssuedAt = true, time.Time{}
+}
+
 func force(o *rotation.Observation) { o.Force = true }
 
 func withhold(o *rotation.Observation) { o.Withhold = true }
@@ -251,9 +256,12 @@ func TestPlan(t *testing.T) {
 		{"dead: deleted secret's scopes unknown", observed(5*day, unlisted, tried(false), principal(true), change(func(c *credential.Credential) { c.Scopes = nil })), decision{Block: rotation.Scopes}},
 
 		// Adoption of somebody else's value.
-		{"unidentified: tried first", observed(5*day, unidentified), needs(needTrial, needPrincipal)},
-		{"unidentified, the only secret", observed(5*day, unidentified, unlisted, list(theirs("f1", day)), tried(true), principal(true)), decision{Issue: rotation.Adopted}},
-		{"unidentified among several", observed(5*day, unidentified, unlisted, list(theirs("f1", day), theirs("f2", day)), tried(true), principal(true)), decision{Issue: rotation.Adopted, Foreign: []string{"f1", "f2"}}},
+		{"unidentified: an older version may know its id", observed(5*day, unidentified), needs(needVersions)},
+		{"unidentified, and no version knows it: tried", observed(5*day, unidentified, recorded()), needs(needTrial, needPrincipal)},
+		{"an older version knew its id: replaced at once, so that the next one says it", observed(5*day, found, recorded("cur", "old")), decision{Issue: rotation.Adopted}},
+		{"an older version knew its id: what replaced that one goes once its grace is over", observed(9*day, found, recorded("cur", "older"), oldVersion("o1"), list(ours("o1", 9*day), theirs("f1", day))), decision{Retire: []string{"o1"}, Issue: rotation.Adopted, Foreign: []string{"f1"}}},
+		{"unidentified, the only secret", observed(5*day, unidentified, unlisted, list(theirs("f1", day)), tried(true), principal(true), recorded()), decision{Issue: rotation.Adopted}},
+		{"unidentified among several", observed(5*day, unidentified, unlisted, list(theirs("f1", day), theirs("f2", day)), tried(true), principal(true), recorded()), decision{Issue: rotation.Adopted, Foreign: []string{"f1", "f2"}}},
 		{"unidentified among several of different scopes", observed(5*day, unidentified, unlisted, list(theirs("f1", day), ours("o1", day, "sql")), tried(true), principal(true), recorded()), decision{Block: rotation.Scopes, Foreign: []string{"f1"}}},
 		{"unidentified: no secret of ours is deleted, it may be the current one", observed(9*day, unidentified, tried(true), principal(true), recorded("cur", "old"), list(ours("o1", 9*day))), decision{Issue: rotation.Adopted}},
 		{"principal and client id disagree", observed(5*day, unlisted, tried(false), principal(true), change(func(c *credential.Credential) { c.ClientID = "22222222-2222-2222-2222-222222222222" }), func(o *rotation.Observation) {
@@ -394,8 +402,8 @@ func TestPlanScopes(t *testing.T) {
 			c.ClientSecret, c.OAuthSecretID, c.ClientID = secret.Text{}, "", analystID
 		}), principal(true)), []string{"jobs"}},
 		"adopted: those that all have":      {observed(5*day, stated(), unlisted, list(ours("a", day, "sql"), ours("b", day, "sql")), tried(true), principal(true), recorded(), change(func(c *credential.Credential) { c.OAuthSecretID, c.IssuedAt = "", time.Time{} })), []string{"sql"}},
-		"adopted: all of them unrestricted": {observed(5*day, stated(), unlisted, list(theirs("a", day), theirs("b", day)), tried(true), principal(true), change(func(c *credential.Credential) { c.OAuthSecretID, c.IssuedAt = "", time.Time{} })), []string{"all-apis"}},
-		"adopted: stated in the value":      {observed(5*day, stated("jobs"), unlisted, list(theirs("a", day)), tried(true), principal(true), change(func(c *credential.Credential) { c.OAuthSecretID, c.IssuedAt = "", time.Time{} })), []string{"jobs"}},
+		"adopted: all of them unrestricted": {observed(5*day, stated(), unlisted, list(theirs("a", day), theirs("b", day)), tried(true), principal(true), recorded(), change(func(c *credential.Credential) { c.OAuthSecretID, c.IssuedAt = "", time.Time{} })), []string{"all-apis"}},
+		"adopted: stated in the value":      {observed(5*day, stated("jobs"), unlisted, list(theirs("a", day)), tried(true), principal(true), recorded(), change(func(c *credential.Credential) { c.OAuthSecretID, c.IssuedAt = "", time.Time{} })), []string{"jobs"}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			plan := rotation.MakePlan(testPolicy, test.o)
@@ -446,12 +454,28 @@ func TestPlanPredecessors(t *testing.T) {
 		t.Errorf("predecessors (-want +got):\n%s", diff)
 	}
 
-	adopted := observed(5*day, unlisted, list(theirs("f1", day)), tried(true), principal(true),
-		change(func(c *credential.Credential) { c.OAuthSecretID, c.IssuedAt = "", time.Time{} }))
-	plan = rotation.MakePlan(testPolicy, adopted)
-	want = []credential.Predecessor{{OAuthSecretID: "f1"}}
-	if diff := cmp.Diff(want, plan.Issue.Next.Predecessors); diff != "" {
-		t.Errorf("predecessors of an adopted credential (-want +got):\n%s", diff)
+	unidentified := change(func(c *credential.Credential) { c.OAuthSecretID, c.IssuedAt = "", time.Time{} })
+	for name, test := range map[string]struct {
+		o    rotation.Observation
+		want []credential.Predecessor
+	}{
+		"adopted":                                {observed(5*day, unlisted, list(theirs("f1", day)), unidentified, recorded()), []credential.Predecessor{{OAuthSecretID: "f1"}}},
+		"adopted, and it is another version's":   {observed(5*day, unlisted, list(theirs("f1", day)), unidentified, recorded("f1", "old")), nil},
+		"adopted, and it is one of two":          {observed(5*day, unlisted, list(theirs("f1", day), theirs("f2", day)), unidentified, recorded()), nil},
+		"put back beside what had replaced it":   {observed(5*day, found, predecessor("cur", ago(40*day)), list(ours("p1", 30*day)), predecessor("p1", ago(hour)), recorded()), []credential.Predecessor{{OAuthSecretID: "cur"}, {OAuthSecretID: "p1", SupersededAt: ago(hour)}}},
+		"forced beside one whose time is unsure": {observed(5*day, force, list(ours("p1", 30*day)), predecessor("p1", time.Time{}), func(o *rotation.Observation) { o.Current.CreatedAt = ago(hour) }), []credential.Predecessor{{OAuthSecretID: "cur"}, {OAuthSecretID: "p1", SupersededAt: ago(hour)}}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			tried(true)(&test.o)
+			principal(true)(&test.o)
+			plan := rotation.MakePlan(testPolicy, test.o)
+			if plan.Issue == nil {
+				t.Fatalf("nothing is issued: %+v", plan)
+			}
+			if diff := cmp.Diff(test.want, plan.Issue.Next.Predecessors); diff != "" {
+				t.Errorf("predecessors (-want +got):\n%s", diff)
+			}
+		})
 	}
 }
 
