@@ -95,7 +95,7 @@ soak: ## Play SOAK_CHECKS random scripts of months with faults (takes long)
 	for (( i = 0; i < $(SOAK_SHARDS); i++ )); do \
 		(cd functions/rotate/rotation && exec $$dir/soak -test.run '^TestSoak$$' -test.timeout 0 -test.v -rapid.checks=$$each) & pids+=($$!); \
 	done; \
-	for pid in "$${pids[@]}"; do wait $$pid; done; \
+	failed=0; for pid in "$${pids[@]}"; do wait $$pid || failed=1; done; (( ! failed )); \
 	echo "soak: $$(( each * $(SOAK_SHARDS) )) scripts, 0 violations"
 
 # Go fuzzes one function at a time. What it finds interesting stays in its
