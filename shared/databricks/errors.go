@@ -132,9 +132,7 @@ func reduce(op string, host Host, err error) *Error {
 		e.cause = err
 	}
 	if response != nil {
-		if seconds, err := strconv.Atoi(response.Header.Get("Retry-After")); err == nil && seconds > 0 {
-			e.retryAfter = min(time.Duration(seconds)*time.Second, maxRetryAfter)
-		}
+		e.retryAfter = announced(response.Header.Get("Retry-After"))
 	}
 	hide := credentialsIn(response)
 	e.Code, e.Message = scrub(e.Code, hide...), scrub(e.Message, hide...)
@@ -142,6 +140,18 @@ func reduce(op string, host Host, err error) *Error {
 		e.Code = ""
 	}
 	return e
+}
+
+// announced is how long a reply asks to be waited for, by Retry-After's seconds
+// or its date; zero if it does not say.
+func announced(retryAfter string) time.Duration {
+	var wait time.Duration
+	if seconds, err := strconv.Atoi(retryAfter); err == nil {
+		wait = time.Duration(max(0, min(seconds, int(maxRetryAfter/time.Second)))) * time.Second
+	} else if at, err := http.ParseTime(retryAfter); err == nil {
+		wait = time.Until(at)
+	}
+	return max(0, min(wait, maxRetryAfter))
 }
 
 func kindOf(status int) error {

@@ -37,6 +37,13 @@ func TestPace(t *testing.T) {
 		"throttled":             {http.StatusTooManyRequests, "4", "wait throttled 4s"},
 		"throttled for whoever": {http.StatusTooManyRequests, "", "wait throttled 0s"},
 		"overloaded":            {http.StatusServiceUnavailable, "2", "wait throttled 2s"},
+		// The bubble's clock begins with the year 2000.
+		"throttled until":           {http.StatusTooManyRequests, "Sat, 01 Jan 2000 00:00:07 GMT", "wait throttled 7s"},
+		"throttled until long past": {http.StatusTooManyRequests, "Fri, 31 Dec 1999 23:59:59 GMT", "wait throttled 0s"},
+		"throttled for a day":       {http.StatusTooManyRequests, "86400", "wait throttled 30s"},
+		"throttled for ever":        {http.StatusTooManyRequests, "9223372036854775807", "wait throttled 30s"},
+		"throttled for less than 0": {http.StatusTooManyRequests, "-9223372037", "wait throttled 0s"},
+		"throttled until some time": {http.StatusTooManyRequests, "soon", "wait throttled 0s"},
 	}
 	for name, test := range tests {
 		t.Run(name, func(t *testing.T) {
