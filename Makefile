@@ -122,7 +122,7 @@ corpora: ## Keep the smallest inputs that fuzzing found interesting
 
 .PHONY: mutation
 mutation: $(GREMLINS) ## Change the plan and the engine at random, and see that tests notice (takes long)
-	@$(GREMLINS) unleash ./functions/rotate/rotation
+	@GOFLAGS="-vet=off -ldflags=-w" $(GREMLINS) unleash ./functions/rotate/rotation
 
 # Takes some five minutes. What it prints is of this machine; the bound is not.
 .PHONY: bench-audit

@@ -4,6 +4,6 @@ package rotation_test
 
 // Mutation testing runs the tests hundreds of times and plays less in each.
 const (
-	soakChecks  = "60"
-	crashStride = 11
+	soakChecks  = "8"
+	crashStride = 149
 )
