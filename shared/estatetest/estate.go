@@ -252,13 +252,47 @@ func (e *Estate) StoreByHand(ctx context.Context, m *Managed, lifetime time.Dura
 	if !ok {
 		return nil // there is no room, and the person gives up
 	}
+	return e.rewrite(ctx, m, func(value map[string]string) {
+		value[credential.KeyClientSecret] = made.Value
+		unname(value)
+	})
+}
+
+// PasteByHand is the same person in more of a hurry, who changes the client
+// secret and leaves the id of the old one beside it.
+func (e *Estate) PasteByHand(ctx context.Context, m *Managed, lifetime time.Duration) error {
+	made, ok := e.MakeByHand(m, lifetime)
+	if !ok {
+		return nil
+	}
 	return e.rewrite(ctx, m, func(value map[string]string) { value[credential.KeyClientSecret] = made.Value })
 }
 
-// RewriteByHand is a person who puts the value that is there back without what
-// the rotation has noted beside it.
+// RollBackByHand is a person who undoes a rotation, by pasting the client secret
+// that was there before, if that still works.
+func (e *Estate) RollBackByHand(ctx context.Context, m *Managed) error {
+	e.mu.Lock()
+	previous, _ := e.AWS.Labelled(m.Name, managedsecret.Previous)
+	c, err := credential.Parse(secret.New(previous.Value))
+	works := err == nil && c.Issued() && e.Databricks.Authenticates(c.ClientID, c.ClientSecret.Reveal())
+	e.mu.Unlock()
+	if !works {
+		return nil
+	}
+	return e.rewrite(ctx, m, func(value map[string]string) { value[credential.KeyClientSecret] = c.ClientSecret.Reveal() })
+}
+
+// RewriteByHand is a person who puts the value that is there back without the id
+// and the times of its OAuth secret.
 func (e *Estate) RewriteByHand(ctx context.Context, m *Managed) error {
-	return e.rewrite(ctx, m, func(map[string]string) {})
+	return e.rewrite(ctx, m, unname)
+}
+
+// unname removes what says which OAuth secret a value is of.
+func unname(value map[string]string) {
+	for _, key := range []string{credential.KeyOAuthSecretID, credential.KeyIssuedAt, credential.KeyExpiresAt} {
+		delete(value, key)
+	}
 }
 
 func (e *Estate) rewrite(ctx context.Context, m *Managed, change func(map[string]string)) error {
@@ -275,9 +309,6 @@ func (e *Estate) rewrite(ctx context.Context, m *Managed, change func(map[string
 		e.mu.Unlock()
 	}
 	change(value)
-	for _, key := range []string{credential.KeyOAuthSecretID, credential.KeyIssuedAt, credential.KeyExpiresAt} {
-		delete(value, key)
-	}
 	text, err := json.Marshal(value)
 	if err != nil {
 		return err

@@ -48,7 +48,7 @@ var (
 	ErrVersionExists = errors.New("the version exists with another value")
 	// ErrNotWritten means that Secrets Manager refused a write for certain.
 	ErrNotWritten = errors.New("not written")
-	// ErrDenied means that IAM refused a call.
+	// ErrDenied means that IAM, or a value's key, refused a call.
 	ErrDenied = errors.New("access denied")
 )
 
@@ -378,7 +378,7 @@ func newError(code, message string) *Error {
 		e.kind = ErrNotFound
 	case "ResourceExistsException":
 		e.kind = ErrVersionExists
-	case codeAccessDenied:
+	case codeAccessDenied, "DecryptionFailure":
 		e.kind = ErrDenied
 	}
 	return e

@@ -74,8 +74,8 @@ func (r *run) issue(ctx context.Context, o Observation, plan Issue, write manage
 	if err := r.checkScopes(ctx, host, principal, created, next.Scopes); err != nil {
 		return next, r.discard(ctx, o, created.ID, err)
 	}
-	if c := o.Current.Credential; c.OAuthSecretID == "" && len(next.Predecessors) == 1 && !slices.Contains(c.Predecessors, next.Predecessors[0]) {
-		if next.Predecessors, err = r.adopted(ctx, host, principal, next); err != nil {
+	if plan.Guess != "" {
+		if next.Predecessors, err = r.guessed(ctx, host, principal, next); err != nil {
 			return next, r.discard(ctx, o, created.ID, err)
 		}
 	}
@@ -184,10 +184,10 @@ func (r *run) checkScopes(ctx context.Context, host databricks.Host, principal s
 	return fmt.Errorf("Databricks gave the new OAuth secret the scopes %v instead of %v: the current credential stays", describeScopes(got), describeScopes(want))
 }
 
-// adopted lists once more before the only OAuth secret that was listed is taken
+// guessed lists once more before the only OAuth secret that was listed is taken
 // for the credential that somebody put there. If the list lagged, it may be
 // another one, and is left alone.
-func (r *run) adopted(ctx context.Context, host databricks.Host, principal string, next credential.Credential) ([]credential.Predecessor, error) {
+func (r *run) guessed(ctx context.Context, host databricks.Host, principal string, next credential.Credential) ([]credential.Predecessor, error) {
 	listed, err := r.Databricks.ListSecrets(ctx, host, principal)
 	if err != nil {
 		return nil, err

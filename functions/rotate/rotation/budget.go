@@ -1,7 +1,6 @@
 package rotation
 
 import (
-	"context"
 	"fmt"
 
 	"databricks-credential-rotation/shared/databricks"
@@ -44,13 +43,16 @@ func (p Plan) needBudget() int {
 
 // decide says what becomes of the postponed removals of a run. It returns what
 // to tell the person on call if they are withheld.
-func (r *run) decide(ctx context.Context, remove, of int) string {
-	r.removals = allowed
+func (r *run) decide(remove, of int) string {
+	if r.removals == undecided {
+		r.removals = allowed
+	}
 	if remove == 0 {
 		return ""
 	}
 	if !r.all || r.unread > 0 || r.census.unlisted {
-		if err := r.survey(ctx); err != nil {
+		var err error
+		if r.census, err = r.survey(); err != nil {
 			r.removals = withheld
 			return fmt.Sprintf("%d OAuth secrets should be removed, and none of them was: %v", remove, err)
 		}

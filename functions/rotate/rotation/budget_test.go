@@ -190,8 +190,8 @@ func (w *world) exclusively(m *estatetest.Managed) {
 }
 
 // Invariant 3: somebody else's OAuth secret is removed only of a principal that
-// the policy declares exclusive, only once it is as old as the grace period,
-// and only in a run that sees every managed secret.
+// the policy declares exclusive, only once it is as old as the grace period and
+// nothing has changed for as long, and only in a run that sees every managed secret.
 func TestExclusive(t *testing.T) {
 	inWorld(t, func(w *world) {
 		shared := w.register(estatetest.Registration{Name: "shared"})
@@ -213,6 +213,11 @@ func TestExclusive(t *testing.T) {
 		if !strings.Contains(strings.Join(w.ids(alone), " "), foreign.ID) {
 			t.Error("it is removed by a run that does not see every managed secret")
 		}
+		w.reconcile()
+		if !strings.Contains(strings.Join(w.ids(alone), " "), foreign.ID) {
+			t.Error("it is removed within the grace period of a value that was current until just now")
+		}
+		time.Sleep(w.policy.Grace)
 		w.reconcile()
 		if strings.Contains(strings.Join(w.ids(alone), " "), foreign.ID) {
 			t.Error("it is still there")

@@ -162,6 +162,16 @@ var scenarios = []scenario{
 		w.must(w.RewriteByHand(w.t.Context(), m))
 		return m
 	}},
+	{"rolled back by a person, who leaves the id", func(w *world) *estatetest.Managed {
+		m := w.register(estatetest.Registration{Name: "etl", AccountLevel: true})
+		w.sweep("")
+		time.Sleep(w.policy.Interval)
+		w.sweep("")
+		time.Sleep(w.policy.Grace / 2)
+		w.must(w.RollBackByHand(w.t.Context(), m))
+		time.Sleep(w.policy.Grace / 2)
+		return m
+	}},
 	{"full but for one", func(w *world) *estatetest.Managed {
 		m := w.register(estatetest.Registration{Name: "etl", AccountLevel: true})
 		w.sweep("")

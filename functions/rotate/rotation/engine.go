@@ -112,6 +112,9 @@ type run struct {
 	asking asking
 	unseen map[string][]usagelog.Reader
 
+	// survey takes the census at once, and once.
+	survey func() (census, error)
+
 	mu       sync.Mutex
 	inactive map[databricks.Host]func() map[string]bool
 }
@@ -125,7 +128,9 @@ func (e *Engine) newRun(ctx context.Context, door string) (*run, error) {
 	if err != nil {
 		return nil, fmt.Errorf("policy: %w; nothing was changed", err)
 	}
-	return &run{Engine: e, policy: p, door: door, began: began, inactive: map[databricks.Host]func() map[string]bool{}}, nil
+	r := &run{Engine: e, policy: p, door: door, began: began, inactive: map[databricks.Host]func() map[string]bool{}}
+	r.survey = sync.OnceValues(func() (census, error) { return e.survey(ctx) })
+	return r, nil
 }
 
 func (e *Engine) now() time.Time {
@@ -178,10 +183,17 @@ func (r *run) bring(ctx context.Context, s managedsecret.Secret, current Version
 	o, plan, err := r.observe(ctx, Observation{
 		Secret: s, Current: current, Force: force,
 		Alone: r.alone(current.Credential.ClientID), Withhold: r.removals == withheld, Claims: r.census.claims,
-		CanAsk: r.Usage != nil && r.asking != failed, Unseen: r.unseen,
+		Incomplete: r.census.incomplete, CanAsk: r.Usage != nil && r.asking != failed, Unseen: r.unseen,
 	})
 	if err != nil {
 		return out.fail(err)
+	}
+	// A revocation knows the other managed secrets itself, and of what is queued
+	// the sweep has seen that nobody else has it.
+	if o.adopts(plan) && !r.replacing && r.door != doorQueue {
+		if plan, err = r.adopt(&o); err != nil {
+			return out.fail(err)
+		}
 	}
 	out.live = len(o.Listed)
 	out.dead = o.Current.Credential.Issued() && !o.alive() && s.Hold == nil
@@ -228,10 +240,9 @@ func (r *run) bring(ctx context.Context, s managedsecret.Secret, current Version
 		// With all versions read, an id is found that none has. Unless another
 		// run was first, and the answer that it was not was a stale one.
 		switch err = r.readVersions(ctx, &o); {
-		case err != nil:
-		case o.Current.ID != current.ID:
+		case errors.Is(err, errDisagree):
 			err = errOvertaken
-		default:
+		case err == nil:
 			write.VersionID = o.nextVersionID()
 			issued, err = r.issue(ctx, o, *plan.Issue, write)
 		}
@@ -399,13 +410,14 @@ func (r *run) observe(ctx context.Context, o Observation) (Observation, Plan, er
 				p, err = r.Databricks.Principal(ctx, host, o.principalID())
 				o.Principal, err = &p, missingPrincipal(err, credential.KeyServicePrincipalID)
 			case NeedVersions:
-				before := o.Current.ID
-				if err = r.readVersions(ctx, &o); err == nil && o.Current.ID != before {
-					// What was known of the current version is of another one.
+				err = r.readVersions(ctx, &o)
+				if err == nil && o.Misnamed && o.Tried {
+					// It was tried with the scopes of another one, perhaps.
 					o.Tried, o.Authenticates, o.Granted = false, false, nil
-					clear(asked)
-					asked[NeedVersions] = true
-					err = list()
+					delete(asked, NeedTrial)
+					if r.check {
+						err = r.try(ctx, &o)
+					}
 				}
 			}
 			if err != nil {
@@ -461,17 +473,22 @@ func (r *run) readVersions(ctx context.Context, o *Observation) error {
 	}
 	values := map[string]credential.Credential{}
 	missing := map[string]error{}
+	partial := false
 	for _, v := range versions {
 		full, err := r.Store.Version(ctx, o.Secret.ARN, v.ID)
-		if errors.Is(err, managedsecret.ErrNotFound) {
+		switch {
+		case errors.Is(err, managedsecret.ErrNotFound):
 			missing[v.ID] = err // made without a value by a rotation, or just dropped
-			continue
-		}
-		if err != nil {
+		case errors.Is(err, managedsecret.ErrDenied) && v.ID != o.Current.ID:
+			// An old version stays under the key that the secret had then.
+			r.Log.WarnContext(ctx, "an older version cannot be read, so no OAuth secret is taken for one that no version has", "secret", o.Secret.Name, "version_id", v.ID, "error", err.Error())
+			partial = true
+		case err != nil:
 			return err
-		}
-		if c, err := credential.Parse(full.Value); err == nil {
-			values[v.ID] = c // a value of some other kind records nothing
+		default:
+			if c, err := credential.Parse(full.Value); err == nil {
+				values[v.ID] = c // a value of some other kind records nothing
+			}
 		}
 	}
 	s, err := r.Store.Describe(ctx, o.Secret.ARN)
@@ -483,34 +500,49 @@ func (r *run) readVersions(ctx context.Context, o *Observation) error {
 			return err
 		}
 	}
-	if holder := s.Holder(managedsecret.Current); holder != o.Current.ID {
-		i := slices.IndexFunc(versions, func(v managedsecret.Version) bool { return v.ID == holder })
-		c, ok := values[holder]
-		if i < 0 || !ok {
-			return errDisagree
-		}
-		o.Current, o.Found = Version{ID: holder, CreatedAt: versions[i].CreatedAt, Credential: c}, false
-		if err := r.Allowed.Check(c.Host); err != nil {
-			return fmt.Errorf("%s: %w", credential.KeyHost, err)
-		}
+	if s.Holder(managedsecret.Current) != o.Current.ID {
+		// Whom the value names was looked at, and this would be another value.
+		return errDisagree
 	}
-	o.Secret, o.Versions, o.Recorded = s, versions, map[string]string{}
-	var ledger credential.Ledger
-	for _, v := range slices.SortedStableFunc(slices.Values(versions), func(a, b managedsecret.Version) int { return a.CreatedAt.Compare(b.CreatedAt) }) {
-		c, ok := values[v.ID]
-		if !ok || c.OAuthSecretID == "" {
-			continue
-		}
-		o.Recorded[c.OAuthSecretID] = v.ID
-		if c.ClientID == o.Current.Credential.ClientID {
-			ledger.Note(c)
-		}
-	}
-	if c := &o.Current.Credential; c.Issued() && c.OAuthSecretID == "" {
-		c.OAuthSecretID = ledger.ID(c.ClientSecret)
-		o.Found = c.OAuthSecretID != ""
-	}
+	o.Secret, o.Versions, o.Partial = s, versions, partial
+	o.identify(values)
 	return nil
+}
+
+// identify takes down which version records each OAuth secret, and which of
+// them the current value is of. Only versions tell that: the current one may
+// lack the id, or have one that somebody has left beside another value. Then
+// what else it says of its OAuth secret counts for nothing either.
+func (o *Observation) identify(values map[string]credential.Credential) {
+	o.Recorded = map[string]string{}
+	c := &o.Current.Credential
+	var ledger credential.Ledger
+	for _, byRun := range []bool{true, false} { // what a run has written, nobody has edited
+		for _, v := range slices.Backward(o.Versions) { // the oldest first
+			if value, ok := values[v.ID]; ok && value.ClientID == c.ClientID && strings.HasPrefix(v.ID, versionPrefix) == byRun {
+				ledger.Note(value)
+			}
+		}
+	}
+	for _, v := range slices.Backward(o.Versions) {
+		if id := values[v.ID].OAuthSecretID; id != "" {
+			o.Recorded[id] = v.ID
+		}
+	}
+	id := ledger.ID(c.ClientSecret)
+	if !c.Issued() || id == c.OAuthSecretID {
+		return
+	}
+	o.Misnamed = true
+	if c.OAuthSecretID != "" {
+		c.Scopes = nil
+	}
+	c.OAuthSecretID, c.IssuedAt, c.ExpiresAt = id, time.Time{}, time.Time{}
+	for _, v := range o.Versions {
+		if value := values[v.ID]; id != "" && value.OAuthSecretID == id && value.ClientSecret.Equal(c.ClientSecret) {
+			c.Scopes, c.IssuedAt, c.ExpiresAt = value.Scopes, value.IssuedAt, value.ExpiresAt
+		}
+	}
 }
 
 // isInactive asks once in a run, and for each host, which principals are

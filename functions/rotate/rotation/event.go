@@ -37,6 +37,9 @@ type RotateRequest struct {
 	// Reconcile also tries their current credentials.
 	Reconcile bool
 	DryRun    bool
+	// Withhold forbids the removals that need the budget: the sweep that has left
+	// these secrets was over it.
+	Withhold bool
 	// AskedAt is when the request was made, zero for now. A forced rotation
 	// replaces what is older: a queue delivers more than once, and always if
 	// one secret of a message failed.
@@ -60,6 +63,7 @@ type Message struct {
 //	{"action": "reconcile", "dry_run": false}
 //	{"action": "reconcile", "secrets": ["name or ARN"], "dry_run": false}
 //	{"action": "rotate", "secrets": ["name or ARN"], "force": false, "dry_run": false}
+//	{"action": …, "secrets": …, "withhold": true}: a sweep's decision for what it leaves to others
 //	{"Step": …, "SecretId": …, "ClientRequestToken": …, "RotationToken": …}
 //	{"Records": [{"messageId": …, "eventSource": "aws:sqs", "body": "{\"action\": \"rotate\", …}"}]}
 func ParseEvent(payload []byte) (Event, error) {
@@ -86,11 +90,13 @@ func ParseEvent(payload []byte) (Event, error) {
 
 func parseAction(payload []byte) (Event, error) {
 	var e struct {
-		Action        string
-		Secrets       []string
-		Force, DryRun bool
+		Action                  string
+		Secrets                 []string
+		Force, DryRun, Withhold bool
 	}
-	err := event.Read(payload, event.Fields{"action": &e.Action, "secrets": &e.Secrets, "force": &e.Force, "dry_run": &e.DryRun})
+	err := event.Read(payload, event.Fields{
+		"action": &e.Action, "secrets": &e.Secrets, "force": &e.Force, "dry_run": &e.DryRun, "withhold": &e.Withhold,
+	})
 	if err != nil {
 		return Event{}, err
 	}
@@ -98,6 +104,8 @@ func parseAction(payload []byte) (Event, error) {
 	switch {
 	case e.Action == "sweep" && e.Secrets != nil:
 		return Event{}, errors.New("event: secrets belong to the actions rotate and reconcile, not to sweep")
+	case e.Withhold && e.Secrets == nil:
+		return Event{}, errors.New("event: withhold belongs to the secrets that a sweep has left, not to a sweep")
 	case e.Force && e.Action != "rotate":
 		return Event{}, fmt.Errorf("event: force belongs to the action rotate, not to %s", e.Action)
 	case e.Action == "sweep" || reconcile && e.Secrets == nil:
@@ -106,7 +114,7 @@ func parseAction(payload []byte) (Event, error) {
 		if len(e.Secrets) == 0 || slices.Contains(e.Secrets, "") {
 			return Event{}, errors.New("event: secrets must name at least one secret, and none by an empty name")
 		}
-		return Event{Rotate: &RotateRequest{Secrets: e.Secrets, Force: e.Force, Reconcile: reconcile, DryRun: e.DryRun}}, nil
+		return Event{Rotate: &RotateRequest{Secrets: e.Secrets, Force: e.Force, Reconcile: reconcile, DryRun: e.DryRun, Withhold: e.Withhold}}, nil
 	default:
 		return Event{}, errors.New("event: action must be sweep, reconcile or rotate")
 	}

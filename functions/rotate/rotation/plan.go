@@ -39,7 +39,7 @@ type Reason string
 const (
 	Fresh    Reason = "first issue of a new registration"
 	Dead     Reason = "the current credential does not authenticate"
-	Adopted  Reason = "the current credential is of unknown age"
+	Adopted  Reason = "somebody else has put the current credential there"
 	Due      Reason = "the current credential has reached the rotation interval"
 	Expiring Reason = "the current credential is about to expire"
 	Forced   Reason = "asked for"
@@ -76,6 +76,8 @@ type Observation struct {
 	// ARN of its managed secret, as far as the run has seen. Two managed
 	// secrets of one principal can have the same fingerprint.
 	Claims map[string]string
+	// Incomplete tells that a managed secret could not be read: it may claim any.
+	Incomplete bool
 	// CanAsk tells that the usage log is there to be asked about predecessors.
 	// False also if it was asked and did not answer.
 	CanAsk bool
@@ -90,9 +92,12 @@ type Observation struct {
 	// Recorded maps the ids of OAuth secrets to the version that records each,
 	// nil if not read.
 	Recorded map[string]string
-	// Found tells that the current version lacks the id of its OAuth secret, and
-	// that an older one has it beside the same client secret.
-	Found bool
+	// Partial tells that a version other than the current one could not be read.
+	// It may record any of what no other version does.
+	Partial bool
+	// Misnamed tells that the current version lacks the id of its OAuth secret, or
+	// has that of another value. Current then has what the others record.
+	Misnamed bool
 	// Tried tells that the current credential was tried, Authenticates how
 	// that went.
 	Tried, Authenticates bool
@@ -151,6 +156,9 @@ type Issue struct {
 	Reason Reason
 	// Next is the credential to be issued, all but its secret.
 	Next credential.Credential
+	// Guess is the predecessor of which nothing says that it is one but that no
+	// other OAuth secret is listed.
+	Guess string
 }
 
 // Block is a reason why what should be done cannot be.
@@ -248,7 +256,7 @@ func MakePlan(p policy.Policy, o Observation) Plan {
 			plan.Needs = append(plan.Needs, NeedPrincipal)
 		}
 	case c.OAuthSecretID == "" && o.Recorded == nil:
-		// Somebody has put it there. An older version may know its id.
+		// Somebody has put it there. Another version may know its id.
 		plan.Needs = append(plan.Needs, NeedVersions)
 	case !listed:
 		// Listed it would be alive. Not listed it may still be: the list may
@@ -318,6 +326,8 @@ func MakePlan(p policy.Policy, o Observation) Plan {
 			case versionID == pending || versionID == o.Token:
 			case o.Now.Before(over):
 				inGrace = append(inGrace, s.ID+" until "+over.UTC().Format(time.RFC3339))
+			case o.Incomplete:
+				inGrace = append(inGrace, s.ID+", which a managed secret that cannot be read may hold")
 			default:
 				plan.retire(o, Retirement{s.ID, "it was replaced, and its grace period is over", Recorded})
 			}
@@ -327,10 +337,13 @@ func MakePlan(p policy.Policy, o Observation) Plan {
 			// The current version does not know it. Every version is read
 			// before it may be called an orphan, or foreign and removed.
 			return Plan{Needs: []Need{NeedVersions}}
-		case !ours && o.Now.Sub(s.CreateTime) >= max(p.Grace, orphanAge):
+		case !ours && !o.Partial && o.Now.Sub(later(s.CreateTime, o.Secret.LastChanged)) >= max(p.Grace, orphanAge):
+			// It may have been stored for a while, by somebody who knew its value.
 			plan.retire(o, Retirement{s.ID, "it is somebody else's, and the policy declares the principal exclusive", Foreign})
 		case !ours:
 			plan.Foreign = append(plan.Foreign, s.ID)
+		case o.Partial:
+			inGrace = append(inGrace, s.ID+", which a version that cannot be read may record")
 		case o.Now.Sub(s.CreateTime) >= orphanAge:
 			plan.retire(o, Retirement{s.ID, "a run that died issued it and no version records it", Orphan})
 		default:
@@ -340,6 +353,10 @@ func MakePlan(p policy.Policy, o Observation) Plan {
 	}
 
 	reason := o.reason(p, live)
+	if o.Recorded == nil && o.mayBeMisnamed() && (reason != "" || len(plan.Retire) > 0 || o.Tried && alive && len(live) > 1) {
+		// A reconcile, which has tried it, looks even if nothing is to be done.
+		return Plan{Needs: []Need{NeedVersions}}
+	}
 	if _, listed := live[c.OAuthSecretID]; alive && !listed {
 		// It works, and nobody knows which of the listed secrets it is.
 		plan.Retire, plan.Withheld, plan.Ask, plan.Extended = nil, nil, nil, nil
@@ -411,24 +428,42 @@ func MakePlan(p policy.Policy, o Observation) Plan {
 			credential.KeyScopes, credential.AllAPIs)}
 		return plan
 	}
+	guess := ""
 	if alive && c.OAuthSecretID == "" && len(live) == 1 {
 		// Somebody else's credential that works. If the principal has just one
 		// secret, that is it, and it can be retired like one of ours; unless a
-		// version has it beside another value.
+		// version has it beside another value, or another managed secret.
 		for id := range live {
-			if _, another := o.Recorded[id]; !another {
+			_, another := o.Recorded[id]
+			if _, claimed := o.Claims[id]; !another && !claimed {
+				guess = id
 				next.Predecessors, plan.Foreign = []credential.Predecessor{{OAuthSecretID: id}}, nil
 			}
 		}
 	}
-	// What is known exactly now is written down: the next version cannot tell
-	// any more when this one became current.
 	for i, pred := range next.Predecessors {
-		if pred.OAuthSecretID != c.OAuthSecretID && pred.SupersededAt.IsZero() && c.OAuthSecretID != "" {
+		switch {
+		case c.OAuthSecretID == "":
+			// It may be the current one, of which that is not known.
+			next.Predecessors[i].SupersededAt = time.Time{}
+		case pred.OAuthSecretID != c.OAuthSecretID && pred.SupersededAt.IsZero():
+			// What is known exactly now is written down: the next version cannot
+			// tell any more when this one became current.
 			next.Predecessors[i].SupersededAt = supersededAt(pred, o.Secret, o.Current)
 		}
 	}
-	plan.Issue = &Issue{Reason: reason, Next: next}
+	// Nor can it tell what only older versions record, without reading them.
+	for _, s := range o.Listed {
+		versionID, isRecorded := o.Recorded[s.ID]
+		_, isPredecessor := predecessors[s.ID]
+		claimant, known := o.Claims[s.ID]
+		if !isRecorded || isPredecessor || s.ID == c.OAuthSecretID || s.Expired(o.Now) || retires(plan.Retire, s.ID) ||
+			versionID == pending || versionID == o.Token || o.Claims == nil || known && claimant != o.Secret.ARN {
+			continue
+		}
+		next.Predecessors = append(next.Predecessors, credential.Predecessor{OAuthSecretID: s.ID})
+	}
+	plan.Issue = &Issue{Reason: reason, Next: next, Guess: guess}
 	return plan
 }
 
@@ -443,7 +478,7 @@ func (o Observation) reason(p policy.Policy, live map[string]databricks.OAuthSec
 		return Dead
 	case o.Force:
 		return Forced
-	case o.Found:
+	case o.Misnamed || c.OAuthSecretID == "":
 		return Adopted // so that the next version says what this one does not
 	}
 	issuedAt, expiresAt := c.IssuedAt, c.ExpiresAt
@@ -469,6 +504,24 @@ func due(now time.Time, p policy.Policy, issuedAt, expiresAt time.Time) Reason {
 	default:
 		return ""
 	}
+}
+
+// mayBeMisnamed tells that somebody else than a run may have written the current
+// version, and left another OAuth secret's id beside its value.
+func (o Observation) mayBeMisnamed() bool {
+	return o.Current.Credential.Issued() && !strings.HasPrefix(o.Current.ID, versionPrefix)
+}
+
+// adopts tells that the plan replaces a credential that works and that somebody
+// has put there, or that was not issued for this managed secret. Another one may
+// hold it too.
+func (o Observation) adopts(plan Plan) bool {
+	if plan.Issue == nil || !o.Current.Credential.Issued() || !o.alive() {
+		return false
+	}
+	return o.Misnamed || !slices.ContainsFunc(o.Listed, func(s databricks.OAuthSecret) bool {
+		return s.ID == o.Current.Credential.OAuthSecretID && isOurs(o.Secret.ARN, s)
+	})
 }
 
 // alive tells whether the current credential works, by what was seen so far.
@@ -499,7 +552,7 @@ func (o Observation) scopes(p policy.Policy, live map[string]databricks.OAuthSec
 			return credential.NormalizeScopes(role.Scopes), true
 		}
 		return []string{credential.AllAPIs}, true
-	case isListed:
+	case isListed && o.alive():
 		return []string{credential.AllAPIs}, true
 	}
 	// Somebody else's credential, under an id that is not known or gone. If

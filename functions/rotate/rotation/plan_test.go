@@ -137,9 +137,10 @@ func change(f func(*credential.Credential)) func(*rotation.Observation) {
 	return func(o *rotation.Observation) { f(&o.Current.Credential) }
 }
 
-// found is a current value that lacks the id, which an older version has.
-func found(o *rotation.Observation) {
-	o.Found, o.Current.Credential.IssuedAt = true, time.Time{}
+// misnamed is a current value without its id, or with that of another one; "cur"
+// is the id that another version has beside it.
+func misnamed(o *rotation.Observation) {
+	o.Misnamed, o.Current.Credential.IssuedAt = true, time.Time{}
 }
 
 func force(o *rotation.Observation) { o.Force = true }
@@ -258,8 +259,8 @@ func TestPlan(t *testing.T) {
 		// Adoption of somebody else's value.
 		{"unidentified: an older version may know its id", observed(5*day, unidentified), needs(needVersions)},
 		{"unidentified, and no version knows it: tried", observed(5*day, unidentified, recorded()), needs(needTrial, needPrincipal)},
-		{"an older version knew its id: replaced at once, so that the next one says it", observed(5*day, found, recorded("cur", "old")), decision{Issue: rotation.Adopted}},
-		{"an older version knew its id: what replaced that one goes once its grace is over", observed(9*day, found, recorded("cur", "older"), oldVersion("o1"), list(ours("o1", 9*day), theirs("f1", day))), decision{Retire: []string{"o1"}, Issue: rotation.Adopted, Foreign: []string{"f1"}}},
+		{"an older version knew its id: replaced at once, so that the next one says it", observed(5*day, misnamed, recorded("cur", "old")), decision{Issue: rotation.Adopted}},
+		{"an older version knew its id: what replaced that one goes once its grace is over", observed(9*day, misnamed, recorded("cur", "older"), oldVersion("o1"), list(ours("o1", 9*day), theirs("f1", day))), decision{Retire: []string{"o1"}, Issue: rotation.Adopted, Foreign: []string{"f1"}}},
 		{"unidentified, the only secret", observed(5*day, unidentified, unlisted, list(theirs("f1", day)), tried(true), principal(true), recorded()), decision{Issue: rotation.Adopted}},
 		{"unidentified among several", observed(5*day, unidentified, unlisted, list(theirs("f1", day), theirs("f2", day)), tried(true), principal(true), recorded()), decision{Issue: rotation.Adopted, Foreign: []string{"f1", "f2"}}},
 		{"unidentified among several of different scopes", observed(5*day, unidentified, unlisted, list(theirs("f1", day), ours("o1", day, "sql")), tried(true), principal(true), recorded()), decision{Block: rotation.Scopes, Foreign: []string{"f1"}}},
@@ -277,9 +278,11 @@ func TestPlan(t *testing.T) {
 		{"a predecessor that is gone already", observed(2*day, predecessor("p1", time.Time{})), decision{}},
 		{"a predecessor that has expired by itself", observed(2*day, list(ours("p1", 95*day)), predecessor("p1", time.Time{})), decision{}},
 		{"promoted by protocol: grace from the rotation's end", observed(day+hour, list(ours("p1", 31*day)), predecessor("p1", time.Time{}), byProtocol(ago(day-time.Minute))), decision{}},
-		{"promoted by protocol: grace over", observed(day+hour, list(ours("p1", 31*day)), predecessor("p1", time.Time{}), byProtocol(ago(day))), decision{Retire: []string{"p1"}}},
+		{"promoted by protocol: grace over", observed(day+hour, list(ours("p1", 31*day)), predecessor("p1", time.Time{}), byProtocol(ago(day)), recorded()), decision{Retire: []string{"p1"}}},
+		{"what a run has not written, and something to do: the versions say whose its value is", observed(day+hour, list(ours("p1", 31*day)), predecessor("p1", time.Time{}), byProtocol(ago(day))), needs(needVersions)},
+		{"what a run has not written, and nothing to do: no version is read", observed(day+hour, list(theirs("f1", day)), byProtocol(ago(day))), decision{Foreign: []string{"f1"}}},
 		{"promoted by protocol, end not recorded: the latest it can have been", observed(2*day-time.Second, list(ours("p1", 31*day)), predecessor("p1", time.Time{}), byProtocol(ago(40*day))), decision{}},
-		{"promoted by protocol, end not recorded, surely over", observed(2*day, list(ours("p1", 31*day)), predecessor("p1", time.Time{}), byProtocol(ago(40*day))), decision{Retire: []string{"p1"}}},
+		{"promoted by protocol, end not recorded, surely over", observed(2*day, list(ours("p1", 31*day)), predecessor("p1", time.Time{}), byProtocol(ago(40*day)), recorded()), decision{Retire: []string{"p1"}}},
 		{"due and a predecessor to retire: both", observed(31*day, list(ours("p1", 61*day)), predecessor("p1", time.Time{})), decision{Retire: []string{"p1"}, Issue: rotation.Due}},
 
 		// Invariant 3: recorded, foreign, or an orphan of ours.
@@ -344,7 +347,7 @@ func TestPlan(t *testing.T) {
 		{"five: current, an old version's, two orphans, one expired that is still listed", observed(31*day, list(ours("v1", 40*day), ours("o1", hour), ours("o2", hour), ours("x1", 95*day)), oldVersion("v1"), func(o *rotation.Observation) { o.Secret.LastChanged = ago(day) }), decision{Retire: []string{"v1", "o1", "o2"}, Issue: rotation.Due}},
 		{"five: current, pending, in grace, two foreign; asked for by the step that fills another version", observed(5*day, force, pendingSince(token, hour), list(ours("n1", hour), ours("p1", 31*day), theirs("f1", day), theirs("f2", day)), recorded("n1", token), predecessor("p1", ago(hour))), decision{Block: rotation.InProgress, Foreign: []string{"f1", "f2"}}},
 		{"five, current dead: in grace, past grace, orphan, foreign, just issued", observed(5*day, unlisted, tried(false), principal(true), list(ours("p1", 31*day), ours("p2", 61*day), ours("o1", hour), theirs("f1", day), ours("o2", time.Minute)), predecessor("p1", ago(hour)), predecessor("p2", ago(2*day)), recorded()), decision{Retire: []string{"o1"}, Issue: rotation.Dead, Foreign: []string{"f1"}}},
-		{"five of ours, and a person put the second back without its id: an older version knows it", observed(5*day, found, list(ours("v1", 40*day), ours("v2", 35*day), ours("v3", 33*day), ours("o1", hour)), recorded("cur", "second", "v1", "old", "v2", "old", "v3", "old"), oldVersion("v1")), decision{Retire: []string{"v1", "v2", "v3", "o1"}, Issue: rotation.Adopted}},
+		{"five of ours, and a person put the second back without its id: an older version knows it", observed(5*day, misnamed, list(ours("v1", 40*day), ours("v2", 35*day), ours("v3", 33*day), ours("o1", hour)), recorded("cur", "second", "v1", "old", "v2", "old", "v3", "old"), oldVersion("v1")), decision{Retire: []string{"v1", "v2", "v3", "o1"}, Issue: rotation.Adopted}},
 		{"five, and a person stored a value that no version knows: it may be any of them", observed(5*day, unidentified, unlisted, tried(true), principal(true), list(ours("v1", 40*day), ours("p2", 35*day), ours("o1", hour), theirs("f1", day), theirs("f2", day)), oldVersion("v1"), predecessor("p2", ago(9*day))), decision{Block: rotation.Full, Foreign: []string{"f1", "f2"}}},
 
 		// Invariant 9: what the budget forbids stays.
@@ -464,7 +467,7 @@ func TestPlanPredecessors(t *testing.T) {
 		"adopted":                                {observed(5*day, unlisted, list(theirs("f1", day)), unidentified, recorded()), []credential.Predecessor{{OAuthSecretID: "f1"}}},
 		"adopted, and it is another version's":   {observed(5*day, unlisted, list(theirs("f1", day)), unidentified, recorded("f1", "old")), nil},
 		"adopted, and it is one of two":          {observed(5*day, unlisted, list(theirs("f1", day), theirs("f2", day)), unidentified, recorded()), nil},
-		"put back beside what had replaced it":   {observed(5*day, found, predecessor("cur", ago(40*day)), list(ours("p1", 30*day)), predecessor("p1", ago(hour)), recorded()), []credential.Predecessor{{OAuthSecretID: "cur"}, {OAuthSecretID: "p1", SupersededAt: ago(hour)}}},
+		"put back beside what had replaced it":   {observed(5*day, misnamed, predecessor("cur", ago(40*day)), list(ours("p1", 30*day)), predecessor("p1", ago(hour)), recorded()), []credential.Predecessor{{OAuthSecretID: "cur"}, {OAuthSecretID: "p1", SupersededAt: ago(hour)}}},
 		"forced beside one whose time is unsure": {observed(5*day, force, list(ours("p1", 30*day)), predecessor("p1", time.Time{}), func(o *rotation.Observation) { o.Current.CreatedAt = ago(hour) }), []credential.Predecessor{{OAuthSecretID: "cur"}, {OAuthSecretID: "p1", SupersededAt: ago(hour)}}},
 	} {
 		t.Run(name, func(t *testing.T) {

@@ -99,11 +99,17 @@ func (p protocol) create(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	if n := plan.needBudget(); n > 0 {
-		if err := p.survey(ctx); err != nil {
+	if o.adopts(plan) {
+		if plan, err = p.adopt(&o); err != nil {
 			return err
 		}
-		o.Claims, o.Withhold = p.census.claims, !withinBudget(p.policy.Budgets.Rotate, n, len(o.Listed))
+	}
+	if n := plan.needBudget(); n > 0 {
+		others, err := p.survey()
+		if err != nil {
+			return err
+		}
+		o.Claims, o.Incomplete, o.Withhold = others.claims, others.incomplete, !withinBudget(p.policy.Budgets.Rotate, n, len(o.Listed))
 		plan = MakePlan(p.policy, o)
 	}
 	for _, retirement := range plan.Retire {

@@ -36,7 +36,11 @@ func (r *run) queue(ctx context.Context, report *Report) {
 	bodies := make([]string, 0, len(report.Left))
 	secretOf := make(map[string]string, len(report.Left))
 	for _, name := range report.Left {
-		body, err := json.Marshal(map[string]any{"action": action, "secrets": []string{name}})
+		message := map[string]any{"action": action, "secrets": []string{name}}
+		if r.removals == withheld {
+			message["withhold"] = true
+		}
+		body, err := json.Marshal(message)
 		if err != nil {
 			continue // a map of strings can be marshalled
 		}
@@ -63,10 +67,10 @@ const doorQueue = "queue"
 // are done with.
 func (e *Engine) drainQueue(ctx context.Context, batch []Message) (events.SQSEventResponse, error) {
 	response := events.SQSEventResponse{BatchItemFailures: []events.SQSBatchItemFailure{}}
-	// Whether a run only plans, or reconciles, holds for all of it.
-	groups := map[[2]bool][]Message{}
+	// Whether a run only plans, reconciles, or withholds, holds for all of it.
+	groups := map[[3]bool][]Message{}
 	for _, m := range batch {
-		kind := [2]bool{m.Request.Reconcile, m.Request.DryRun}
+		kind := [3]bool{m.Request.Reconcile, m.Request.DryRun, m.Request.Withhold}
 		groups[kind] = append(groups[kind], m)
 	}
 	failed := map[string]failure{}
@@ -75,7 +79,9 @@ func (e *Engine) drainQueue(ctx context.Context, batch []Message) (events.SQSEve
 		if err != nil {
 			return response, err // all messages stay in the queue
 		}
-		r.check, r.dry = kind[0], kind[1]
+		if r.check, r.dry = kind[0], kind[1]; kind[2] {
+			r.removals = withheld
+		}
 		maps.Copy(failed, r.messages(ctx, group))
 	}
 	for _, m := range batch {
@@ -127,7 +133,7 @@ func (r *run) messages(ctx context.Context, batch []Message) map[string]failure 
 				errs = append(errs, errors.New(problem))
 				final = final && o.isHeld()
 			}
-			if len(o.Withheld) > 0 {
+			if len(o.Withheld) > 0 && !m.Request.Withhold { // or the sweep has said so
 				final = false
 				errs = append(errs, fmt.Errorf("%s: %s", o.Secret, report.OverBudget))
 			}

@@ -93,10 +93,12 @@ const (
 	release
 	storeByHand
 	rewriteByHand
+	pasteByHand
+	rollBack
 	releaseAll
 )
 
-var deedNames = [...]string{"nothing", "sweep", "reconcile", "rotate", "protocol", "repeat protocol", "make by hand", "delete by hand", "delete current", "switch off", "switch on", "edit a key", "reads lag", "reads do not lag", "replace", "revoke", "lock out", "release", "store by hand", "rewrite by hand", "release all"}
+var deedNames = [...]string{"nothing", "sweep", "reconcile", "rotate", "protocol", "repeat protocol", "make by hand", "delete by hand", "delete current", "switch off", "switch on", "edit a key", "reads lag", "reads do not lag", "replace", "revoke", "lock out", "release", "store by hand", "rewrite by hand", "paste by hand", "roll back", "release all"}
 
 func (k deedKind) String() string { return deedNames[k] }
 
@@ -124,7 +126,7 @@ const (
 
 var (
 	waits    = []time.Duration{time.Second, 5 * time.Minute, 31 * time.Minute, 2 * time.Hour, 23 * time.Hour, 26 * time.Hour, 8 * day, 31 * day}
-	weighted = []deedKind{sweep, sweep, sweep, sweep, reconcile, reconcile, rotate, protocol, protocol, repeatProtocol, makeByHand, deleteByHand, deleteCurrent, switchOff, switchOn, switchOn, editKey, lagOn, lagOff, lagOff, replaceAll, replaceAll, revokeAll, lockOut, release, release, storeByHand, storeByHand, rewriteByHand}
+	weighted = []deedKind{sweep, sweep, sweep, sweep, reconcile, reconcile, rotate, protocol, protocol, repeatProtocol, makeByHand, deleteByHand, deleteCurrent, switchOff, switchOn, switchOn, editKey, lagOn, lagOff, lagOff, replaceAll, replaceAll, revokeAll, lockOut, release, release, storeByHand, storeByHand, rewriteByHand, pasteByHand, rollBack}
 	runs     = []deedKind{nothing, nothing, nothing, sweep, reconcile, rotate, protocol}
 	kinds    = []faulttest.Kind{faulttest.RequestLost, faulttest.ReplyLost, faulttest.Throttled, faulttest.ServerError, faulttest.Timeout, faulttest.StaleRead, faulttest.Kill, faulttest.KillAfter}
 )
@@ -251,10 +253,16 @@ func (s *stage) act(what deedKind, m *estatetest.Managed, steps int, id string) 
 		if len(s.ids(m)) < 4 {
 			s.MakeByHand(m, 730*day)
 		}
-	case storeByHand:
-		if len(s.ids(m)) < 4 && s.isIssued(m) {
-			err = s.byHand(func(ctx context.Context) error { return s.StoreByHand(ctx, m, 730*day) })
+	case storeByHand, pasteByHand:
+		store := s.StoreByHand
+		if what == pasteByHand {
+			store = s.PasteByHand
 		}
+		if len(s.ids(m)) < 4 && s.isIssued(m) {
+			err = s.byHand(func(ctx context.Context) error { return store(ctx, m, 730*day) })
+		}
+	case rollBack:
+		err = s.byHand(func(ctx context.Context) error { return s.RollBackByHand(ctx, m) })
 	case rewriteByHand:
 		if s.isIssued(m) {
 			err = s.byHand(func(ctx context.Context) error { return s.RewriteByHand(ctx, m) })

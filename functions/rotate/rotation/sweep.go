@@ -11,7 +11,6 @@ import (
 	"sync"
 	"time"
 
-	"databricks-credential-rotation/shared/credential"
 	"databricks-credential-rotation/shared/databricks"
 	"databricks-credential-rotation/shared/managedsecret"
 )
@@ -95,9 +94,7 @@ func (r *run) sweepBatch(ctx context.Context, pool *pool, batch []managedsecret.
 			continue
 		}
 		if other := found.count(s.ARN, current.Credential); other != "" {
-			pool.done(Outcome{Secret: s.Name, ClientID: current.Credential.ClientID}.fail(fmt.Errorf(
-				"it holds the same OAuth secret as %s, and the rotation of one would end it for both: remove %s, %s and %s from one of them to have its own issued",
-				other, credential.KeyClientSecret, credential.KeyOAuthSecretID, credential.KeyPredecessors)))
+			pool.done(Outcome{Secret: s.Name, ClientID: current.Credential.ClientID}.fail(errShared(other)))
 			continue
 		}
 		if s.Holder(managedsecret.Current) == current.ID && r.idle(s, current) {
@@ -123,7 +120,9 @@ func (e *Engine) Rotate(ctx context.Context, door string, req RotateRequest) (*R
 	if err != nil {
 		return nil, err
 	}
-	r.dry, r.check = req.DryRun, req.Reconcile
+	if r.dry, r.check = req.DryRun, req.Reconcile; req.Withhold {
+		r.removals = withheld
+	}
 	if req.AskedAt.IsZero() {
 		req.AskedAt = r.now()
 	}
@@ -212,9 +211,10 @@ func (t task) later() task {
 	return t
 }
 
-// busyTries is how often a run turns to a secret whose work was cut short
-// because a cloud was too busy. Each turn begins with a fresh look.
-const busyTries = 4
+// maxTries is how often a run turns to a secret whose work was cut short because
+// a cloud was too busy, or because it changed meanwhile. Each turn begins with a
+// fresh look.
+const maxTries = 4
 
 // pool works on a bounded number of secrets at once and collects what became
 // of them.
@@ -295,7 +295,7 @@ func (p *pool) settle(t task, o Outcome) {
 		p.asking, p.questions = append(p.asking, t), append(p.questions, o.asks...)
 	case o.postponed > 0:
 		p.postpone(t.later(), o)
-	case errors.Is(o.Err, databricks.ErrBusy) && o.Issued == "" && t.tries+1 < busyTries:
+	case (errors.Is(o.Err, databricks.ErrBusy) || errors.Is(o.Err, errDisagree)) && o.Issued == "" && t.tries+1 < maxTries:
 		t = t.later()
 		t.tries++
 		t.retired, t.cleared = append(t.retired, o.Retired...), cmp.Or(t.cleared, o.Cleared)
@@ -350,7 +350,7 @@ func (p *pool) finish(ctx context.Context) *Report {
 		p.work(ctx, t)
 	}
 	p.drain(ctx)
-	p.report.OverBudget = p.run.decide(ctx, p.removals, p.known)
+	p.report.OverBudget = p.run.decide(p.removals, p.known)
 	for _, t := range p.postponed {
 		p.work(ctx, t)
 	}

@@ -1,0 +1,434 @@
+package rotation_test
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"slices"
+	"testing"
+	"time"
+
+	"github.com/aws/aws-sdk-go-v2/service/secretsmanager"
+	"github.com/aws/smithy-go"
+
+	"databricks-credential-rotation/functions/rotate/rotation"
+	"databricks-credential-rotation/shared/credential"
+	"databricks-credential-rotation/shared/databricks"
+	"databricks-credential-rotation/shared/databrickstest"
+	"databricks-credential-rotation/shared/estatetest"
+	"databricks-credential-rotation/shared/faulttest"
+	"databricks-credential-rotation/shared/managedsecret"
+	"databricks-credential-rotation/shared/policy"
+)
+
+// People write values by hand, with what the rotation has noted, without it, or
+// with what it has noted of another value. Which OAuth secret such a value is of
+// is known from the versions, or not at all.
+
+// bare is the value that is current, without what the rotation has noted.
+func (w *world) bare(m *estatetest.Managed) string {
+	c := w.current(m)
+	value, err := json.Marshal(map[string]string{
+		credential.KeyHost: c.Host, credential.KeyAccountID: c.AccountID, credential.KeyClientID: c.ClientID, credential.KeyClientSecret: c.ClientSecret.Reveal(),
+	})
+	w.must(err)
+	return string(value)
+}
+
+// rotateNow asks for a rotation of etl.
+func (w *world) rotateNow() {
+	w.t.Helper()
+	_, err := w.invoke(w.t.Context(), []byte(`{"action":"rotate","secrets":["etl"],"force":true}`))
+	w.checkErr(err, "")
+}
+
+// Invariants 1 and 2: a value that a person has pasted over another one's id
+// works, and for its grace period after, whatever that id says.
+func TestPastedBesideAnotherId(t *testing.T) {
+	for name, test := range map[string]struct {
+		exclusive bool
+		paste     func(w *world, m *estatetest.Managed) error
+	}{
+		"the one before":               {false, func(w *world, m *estatetest.Managed) error { return w.RollBackByHand(w.t.Context(), m) }},
+		"one made by hand":             {false, func(w *world, m *estatetest.Managed) error { return w.PasteByHand(w.t.Context(), m, 365*day) }},
+		"the one before, exclusive":    {true, func(w *world, m *estatetest.Managed) error { return w.RollBackByHand(w.t.Context(), m) }},
+		"one made by hand, exclusive":  {true, func(w *world, m *estatetest.Managed) error { return w.PasteByHand(w.t.Context(), m, 365*day) }},
+		"one made long before it is":   {true, func(w *world, m *estatetest.Managed) error { return w.storeLater(m) }},
+		"the one before, without ids":  {true, func(w *world, m *estatetest.Managed) error { return w.putBack(m) }},
+		"the current one, without ids": {true, func(w *world, m *estatetest.Managed) error { return w.RewriteByHand(w.t.Context(), m) }},
+	} {
+		for _, reconciles := range []bool{false, true} {
+			t.Run(fmt.Sprintf("%s, reconciles %t", name, reconciles), func(t *testing.T) {
+				inWorld(t, func(w *world) {
+					m := w.register(estatetest.Registration{Name: "etl", Fresh: true, AccountLevel: true})
+					if test.exclusive {
+						w.exclusively(m)
+					}
+					w.sweep("")
+					time.Sleep(w.policy.Interval)
+					w.sweep("")
+					time.Sleep(hour)
+					w.must(test.paste(w, m))
+					for h := range 40 * 24 {
+						time.Sleep(hour)
+						_, err := w.engine.Sweep(w.t.Context(), reconciles && h%24 == 0, false)
+						w.checkErr(err, "")
+						w.check(w.Sample(w.policy.Grace))
+					}
+					if now := w.current(m); now.OAuthSecretID == "" || !rotation.IsOurs(m.ARN, w.oauthSecret(m, now.OAuthSecretID)) {
+						t.Error("the rotation has not taken it over")
+					}
+				})
+			})
+		}
+	}
+}
+
+// storeLater stores, without ids, what a person made a day before.
+func (w *world) storeLater(m *estatetest.Managed) error {
+	made, _ := w.MakeByHand(m, 365*day)
+	time.Sleep(w.policy.Grace)
+	c := w.current(m)
+	return w.tryPut(m, `{"DATABRICKS_HOST":"`+c.Host+`","DATABRICKS_ACCOUNT_ID":"`+c.AccountID+`","DATABRICKS_CLIENT_ID":"`+c.ClientID+`","DATABRICKS_CLIENT_SECRET":"`+made.Value+`"}`)
+}
+
+// putBack makes the value before current again, without ids.
+func (w *world) putBack(m *estatetest.Managed) error {
+	if err := w.RollBackByHand(w.t.Context(), m); err != nil {
+		return err
+	}
+	return w.tryPut(m, w.bare(m))
+}
+
+// oauthSecret is one as Databricks lists it.
+func (w *world) oauthSecret(m *estatetest.Managed, id string) (s databricks.OAuthSecret) {
+	all, err := w.Client(nil).ListSecrets(w.t.Context(), databricks.Host{URL: m.Host.URL, AccountID: m.Host.AccountID}, fmt.Sprint(m.Principal.ID))
+	w.must(err)
+	if i := slices.IndexFunc(all, func(s databricks.OAuthSecret) bool { return s.ID == id }); i >= 0 {
+		s = all[i]
+	}
+	return s
+}
+
+// What was carried along as a predecessor, with the date of then, may be the
+// value that is current again, of which no version knows the id.
+func TestPredecessorIsBack(t *testing.T) {
+	inWorld(t, func(w *world) {
+		m := w.register(estatetest.Registration{Name: "etl", Bare: true})
+		first := w.current(m)
+		w.sweep("")
+		time.Sleep(hour)
+		w.rotateNow()
+		time.Sleep(w.policy.Grace / 2)
+		w.edit(m, credential.KeyClientSecret, first.ClientSecret.Reveal())
+		w.edit(m, credential.KeyOAuthSecretID, "")
+		for range 40 {
+			time.Sleep(hour)
+			w.sweep("")
+			w.check(w.Sample(w.policy.Grace))
+		}
+		time.Sleep(w.policy.Grace)
+		w.sweep("")
+		w.settled()
+	})
+}
+
+// Invariant 5: a successor has the scopes of the value that it replaces, not of
+// the one whose id is beside it.
+func TestPastedScopes(t *testing.T) {
+	inWorld(t, func(w *world) {
+		m := w.register(estatetest.Registration{Name: "etl", Fresh: true, AccountLevel: true})
+		w.sweep("")
+		narrow, err := w.Databricks.AddSecret(m.Principal.ID, databrickstest.SecretSpec{Scopes: []string{"sql"}, Lifetime: 365 * day})
+		w.must(err)
+		w.edit(m, credential.KeyClientSecret, narrow.Value)
+		m.Scopes = []string{"sql"}
+		time.Sleep(w.policy.Interval)
+		w.sweep("")
+		if c := w.current(m); !slices.Equal(c.Scopes, []string{"sql"}) {
+			t.Errorf("the successor has the scopes %v", c.Scopes)
+		}
+		w.found = nil // a person has changed the scopes
+	})
+}
+
+// Invariant 5: what is put back without ids keeps the scopes that an older
+// version says it has, and is tried with those.
+func TestPutBackScopes(t *testing.T) {
+	for _, check := range []bool{false, true} {
+		t.Run(fmt.Sprint(check), func(t *testing.T) {
+			inWorld(t, func(w *world) {
+				m := w.register(estatetest.Registration{Name: "etl", Fresh: true, AccountLevel: true, Scopes: []string{"sql"}})
+				w.sweep("")
+				time.Sleep(hour)
+				before := w.current(m)
+				w.put(m, w.bare(m))
+				if _, err := w.engine.Sweep(w.t.Context(), check, false); err != nil {
+					t.Fatal(err)
+				}
+				if c := w.current(m); !slices.Equal(c.Scopes, []string{"sql"}) || c.Predecessors[0].OAuthSecretID != before.OAuthSecretID {
+					t.Errorf("the successor has the scopes %v, and replaces %v", c.Scopes, c.Predecessors)
+				}
+			})
+		})
+	}
+}
+
+// Invariant 1: what one managed secret holds is not ended by the rotation of
+// another one, into which somebody has copied it.
+func TestCopies(t *testing.T) {
+	copied := &estatetest.Managed{Name: "copy"}
+	for name, test := range map[string]struct {
+		value func(w *world, m *estatetest.Managed) string
+		// then is what the person does on being told.
+		then func(w *world) error
+	}{
+		"bare": {func(w *world, m *estatetest.Managed) string { return w.bare(m) }, nil},
+		"whole": {func(w *world, m *estatetest.Managed) string {
+			v, _ := w.AWS.Current(m.Name)
+			return v.Value
+		}, nil},
+		"whole, and then without its id": {
+			func(w *world, m *estatetest.Managed) string {
+				v, _ := w.AWS.Current(m.Name)
+				return v.Value
+			},
+			func(w *world) error { return w.tryEdit(copied, credential.KeyOAuthSecretID, "") },
+		},
+		"whole, and then rotated": {
+			func(w *world, m *estatetest.Managed) string {
+				v, _ := w.AWS.Current(m.Name)
+				return v.Value
+			},
+			func(w *world) error {
+				_, err := w.invoke(w.t.Context(), []byte(`{"action":"rotate","secrets":["copy"],"force":true}`))
+				w.checkErr(err, "it holds the same OAuth secret as")
+				return nil
+			},
+		},
+		"whole, and then rotated by Secrets Manager": {
+			func(w *world, m *estatetest.Managed) string {
+				v, _ := w.AWS.Current(m.Name)
+				return v.Value
+			},
+			func(w *world) error {
+				w.checkErr(w.rotateSecret(copied, true), "it holds the same OAuth secret as")
+				return nil
+			},
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			inWorld(t, func(w *world) {
+				m := w.register(estatetest.Registration{Name: "etl", Fresh: true, AccountLevel: true})
+				w.sweep("")
+				copied.ARN = w.secondFor(copied.Name, test.value(w, m))
+				w.sweep("copy: it holds the same OAuth secret as " + m.ARN)
+				time.Sleep(hour)
+				if test.then != nil {
+					w.must(test.then(w))
+				}
+				for h := range 5 * 24 {
+					time.Sleep(hour)
+					_, _ = w.engine.Sweep(w.t.Context(), h%24 == 0, false)
+					w.check(w.Sample(w.policy.Grace))
+				}
+				_, err := w.engine.Sweep(w.t.Context(), true, false)
+				w.checkErr(err, "it holds the same OAuth secret as")
+			})
+		})
+	}
+}
+
+// Invariant 1: what an older version records may be current in another managed
+// secret that cannot be read.
+func TestRecordedAndUnreadable(t *testing.T) {
+	for _, readable := range []bool{true, false} {
+		t.Run(fmt.Sprint(readable), func(t *testing.T) {
+			inWorld(t, func(w *world) {
+				m := w.register(estatetest.Registration{Name: "etl", Fresh: true})
+				w.sweep("")
+				c := w.current(m)
+				v, _ := w.AWS.Current(m.Name)
+				arn := w.secondFor("copy", v.Value)
+				w.sweep("it holds the same OAuth secret as")
+				w.put(&estatetest.Managed{Name: "copy"}, `{"DATABRICKS_HOST":"`+c.Host+`","DATABRICKS_CLIENT_ID":"`+c.ClientID+`"}`)
+				w.sweep("")
+				orphan, err := w.Databricks.AddSecret(m.Principal.ID, databrickstest.SecretSpec{Lifetime: rotation.Fingerprint(arn, w.policy.Lifetime)})
+				w.must(err)
+				wantErr := ""
+				if !readable {
+					w.edit(m, credential.KeyIssuedAt, "yesterday")
+					wantErr = "ROTATION_ISSUED_AT"
+				}
+				time.Sleep(w.policy.Grace + hour)
+				_, err = w.engine.Sweep(w.t.Context(), true, false)
+				w.checkErr(err, wantErr)
+				if slices.Contains(w.ids(m), orphan.ID) {
+					t.Error("the orphan is still there, so nothing was looked at")
+				}
+				if !w.Databricks.Authenticates(c.ClientID, c.ClientSecret.Reveal()) {
+					t.Error("what etl holds was deleted")
+				}
+			})
+		})
+	}
+}
+
+// oldKey is a Secrets Manager that refuses one version, whose key the rotation
+// may not use.
+type oldKey struct {
+	managedsecret.API
+	version, code string
+}
+
+func (k oldKey) GetSecretValue(ctx context.Context, in *secretsmanager.GetSecretValueInput, o ...func(*secretsmanager.Options)) (*secretsmanager.GetSecretValueOutput, error) {
+	if in.VersionId != nil && *in.VersionId == k.version {
+		return nil, &smithy.GenericAPIError{Code: k.code, Message: "Access to KMS is not allowed"}
+	}
+	return k.API.GetSecretValue(ctx, in, o...)
+}
+
+// An older version that cannot be read holds no adoption up. What it may record
+// is not taken for an orphan.
+func TestOldVersionUnderAnotherKey(t *testing.T) {
+	for _, code := range []string{"AccessDeniedException", "DecryptionFailure"} {
+		t.Run(code, func(t *testing.T) {
+			inWorld(t, func(w *world) {
+				m := w.register(estatetest.Registration{Name: "etl", Bare: true})
+				v, _ := w.AWS.Current(m.Name)
+				w.put(m, v.Value+" ")
+				w.put(m, v.Value+"  ") // so that the first has no label any more
+				orphan, err := w.Databricks.AddSecret(m.Principal.ID, databrickstest.SecretSpec{Lifetime: rotation.Fingerprint(m.ARN, w.policy.Lifetime)})
+				w.must(err)
+				w.engine.Store.API = oldKey{w.SecretsManager("rotate"), v.ID, code}
+				for range 3 {
+					time.Sleep(day)
+					w.reconcile()
+				}
+				if now := w.current(m); now.OAuthSecretID == "" {
+					t.Error("it was not adopted")
+				}
+				if !slices.Contains(w.ids(m), orphan.ID) {
+					t.Error("what an unreadable version may record is gone")
+				}
+				w.engine.Store.API = w.SecretsManager("rotate")
+				w.reconcile()
+				if slices.Contains(w.ids(m), orphan.ID) {
+					t.Error("the orphan is still there")
+				}
+			})
+		})
+	}
+}
+
+// Whom a value names is looked at before anything is done with it, also if it
+// is changed in between.
+func TestChangedBehindTheCheck(t *testing.T) {
+	for name, test := range map[string]struct {
+		run     func(w *world, m *estatetest.Managed) error
+		wantErr string
+	}{
+		"sweep": {func(w *world, _ *estatetest.Managed) error {
+			_, err := w.engine.Sweep(w.t.Context(), false, false)
+			return err
+		}, "binds the secret to"},
+		"protocol": {func(w *world, m *estatetest.Managed) error { return w.step(m, "createSecret") }, "disagree about which version is current"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			inWorld(t, func(w *world) {
+				w.engine.OwnClientID = w.Rotator.ApplicationID
+				m := w.register(estatetest.Registration{Name: "etl", AccountLevel: true})
+				w.sweep("")
+				w.tag(m, managedsecret.BindingKey, w.current(m).ClientID)
+				w.put(m, w.bare(m))
+				c := w.current(m)
+				changed := false
+				w.Databricks.Faults().OnCall(func(call faulttest.Call) {
+					if call.Op == databrickstest.OpAccountListSecrets && !changed {
+						changed = true
+						w.put(m, fmt.Sprintf(`{"DATABRICKS_HOST":%q,"DATABRICKS_ACCOUNT_ID":%q,"ROTATION_SERVICE_PRINCIPAL_ID":"%d","DATABRICKS_CLIENT_ID":%q}`,
+							c.Host, c.AccountID, w.Rotator.ID, w.Rotator.ApplicationID))
+					}
+				}, func(faulttest.Call) {})
+				w.checkErr(test.run(w, m), test.wantErr)
+				if n := len(w.Databricks.Secrets(w.Rotator.ID)); n > 1 {
+					t.Errorf("%d OAuth secrets of the rotator's own principal", n)
+				}
+			})
+		})
+	}
+}
+
+// A rotation that the person asked for replaces what was put back, beside
+// everything else that an older version records (invariant 2).
+func TestPutBackBesideARegisteredOne(t *testing.T) {
+	inWorld(t, func(w *world) {
+		m := w.register(estatetest.Registration{Name: "etl"}) // with its id
+		byHand := w.current(m)
+		time.Sleep(w.policy.Interval)
+		w.sweep("")
+		w.put(m, w.bare(m))
+		for range 6 {
+			w.sweep("")
+			time.Sleep(w.policy.Grace / 2)
+		}
+		if w.Databricks.Authenticates(byHand.ClientID, byHand.ClientSecret.Reveal()) {
+			t.Error("what was registered is still alive, and nobody knows it any more")
+		}
+	})
+}
+
+// queueOfAll takes every message.
+type queueOfAll struct{ bodies []string }
+
+func (q *queueOfAll) Send(_ context.Context, bodies []string) ([]string, error) {
+	q.bodies = append(q.bodies, bodies...)
+	return nil, nil
+}
+
+func (q *queueOfAll) GiveUp(_ context.Context, body, reason string) error {
+	return fmt.Errorf("%s is given up: %s", body, reason)
+}
+
+// Invariant 9: what a sweep may not remove, the batches that it queues may not
+// either, and none of them fails for it.
+func TestBudgetHoldsForTheQueue(t *testing.T) {
+	inWorld(t, func(w *world) {
+		var all []*estatetest.Managed
+		for i := range 40 {
+			all = append(all, w.register(estatetest.Registration{Name: fmt.Sprintf("etl-%02d", i), Fresh: true}))
+		}
+		w.sweep("")
+		for _, m := range all {
+			_, err := w.Databricks.AddSecret(m.Principal.ID, databrickstest.SecretSpec{Lifetime: rotation.Fingerprint(m.ARN, w.policy.Lifetime)})
+			w.must(err)
+		}
+		time.Sleep(hour)
+		queue := &queueOfAll{}
+		w.engine.Queue, w.engine.QueueAbove = queue, 20
+		w.policy.Budgets.Rotate = policy.Budget{Count: 10, Share: 1}
+		if _, err := w.engine.Sweep(w.t.Context(), true, false); err == nil || len(queue.bodies) != 20 {
+			t.Fatalf("%d are queued; the sweep says %v", len(queue.bodies), err)
+		}
+		for batch := range slices.Chunk(queue.bodies, 5) {
+			var records []map[string]any
+			for i, body := range batch {
+				records = append(records, map[string]any{"messageId": fmt.Sprint(i), "eventSource": "aws:sqs", "body": body, "attributes": map[string]string{"ApproximateReceiveCount": "4"}})
+			}
+			payload, err := json.Marshal(map[string]any{"Records": records})
+			w.must(err)
+			answer, err := w.invoke(w.t.Context(), payload)
+			w.must(err)
+			if string(answer) != `{"batchItemFailures":[]}` {
+				t.Errorf("the batch is answered with %s", answer)
+			}
+		}
+		left := 0
+		for _, m := range all {
+			left += len(w.ids(m)) - 1
+		}
+		if left != 40 {
+			t.Errorf("%d of 40 orphans are left", left)
+		}
+	})
+}
