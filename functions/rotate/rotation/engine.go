@@ -524,6 +524,7 @@ func (o *Observation) identify(values map[string]credential.Credential) {
 			}
 		}
 	}
+	ledger.Note(*c) // the list of versions may lag
 	for _, v := range slices.Backward(o.Versions) {
 		if id := values[v.ID].OAuthSecretID; id != "" {
 			o.Recorded[id] = v.ID
