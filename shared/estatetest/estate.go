@@ -269,12 +269,16 @@ func (e *Estate) PasteByHand(ctx context.Context, m *Managed, lifetime time.Dura
 }
 
 // RollBackByHand is a person who undoes a rotation, by pasting the client secret
-// that was there before, if that still works.
-func (e *Estate) RollBackByHand(ctx context.Context, m *Managed) error {
+// that was there before. One whose grace is nearly over is not worth it: it may
+// be retired at the same moment.
+func (e *Estate) RollBackByHand(ctx context.Context, m *Managed, grace time.Duration) error {
 	e.mu.Lock()
 	previous, _ := e.AWS.Labelled(m.Name, managedsecret.Previous)
 	c, err := credential.Parse(secret.New(previous.Value))
 	works := err == nil && c.Issued() && e.Databricks.Authenticates(c.ClientID, c.ClientSecret.Reveal())
+	if t := m.lastTenure(c.ClientSecret.Reveal()); works && t != nil && !t.until.IsZero() {
+		works = e.Now().Sub(t.until) < grace/2
+	}
 	e.mu.Unlock()
 	if !works {
 		return nil

@@ -49,9 +49,9 @@ func TestPastedBesideAnotherId(t *testing.T) {
 		exclusive bool
 		paste     func(w *world, m *estatetest.Managed) error
 	}{
-		"the one before":               {false, func(w *world, m *estatetest.Managed) error { return w.RollBackByHand(w.t.Context(), m) }},
+		"the one before":               {false, func(w *world, m *estatetest.Managed) error { return w.RollBackByHand(w.t.Context(), m, w.policy.Grace) }},
 		"one made by hand":             {false, func(w *world, m *estatetest.Managed) error { return w.PasteByHand(w.t.Context(), m, 365*day) }},
-		"the one before, exclusive":    {true, func(w *world, m *estatetest.Managed) error { return w.RollBackByHand(w.t.Context(), m) }},
+		"the one before, exclusive":    {true, func(w *world, m *estatetest.Managed) error { return w.RollBackByHand(w.t.Context(), m, w.policy.Grace) }},
 		"one made by hand, exclusive":  {true, func(w *world, m *estatetest.Managed) error { return w.PasteByHand(w.t.Context(), m, 365*day) }},
 		"one made long before it is":   {true, func(w *world, m *estatetest.Managed) error { return w.storeLater(m) }},
 		"the one before, without ids":  {true, func(w *world, m *estatetest.Managed) error { return w.putBack(m) }},
@@ -94,7 +94,7 @@ func (w *world) storeLater(m *estatetest.Managed) error {
 
 // putBack makes the value before current again, without ids.
 func (w *world) putBack(m *estatetest.Managed) error {
-	if err := w.RollBackByHand(w.t.Context(), m); err != nil {
+	if err := w.RollBackByHand(w.t.Context(), m, w.policy.Grace); err != nil {
 		return err
 	}
 	return w.tryPut(m, w.bare(m))

@@ -167,9 +167,9 @@ var scenarios = []scenario{
 		w.sweep("")
 		time.Sleep(w.policy.Interval)
 		w.sweep("")
-		time.Sleep(w.policy.Grace / 2)
-		w.must(w.RollBackByHand(w.t.Context(), m))
-		time.Sleep(w.policy.Grace / 2)
+		time.Sleep(w.policy.Grace / 3)
+		w.must(w.RollBackByHand(w.t.Context(), m, w.policy.Grace))
+		time.Sleep(w.policy.Grace)
 		return m
 	}},
 	{"full but for one", func(w *world) *estatetest.Managed {

@@ -541,7 +541,10 @@ func (o *Observation) identify(values map[string]credential.Credential) {
 	c.OAuthSecretID, c.IssuedAt, c.ExpiresAt = id, time.Time{}, time.Time{}
 	for _, v := range o.Versions {
 		if value := values[v.ID]; id != "" && value.OAuthSecretID == id && value.ClientSecret.Equal(c.ClientSecret) {
-			c.Scopes, c.IssuedAt, c.ExpiresAt = value.Scopes, value.IssuedAt, value.ExpiresAt
+			c.IssuedAt, c.ExpiresAt = value.IssuedAt, value.ExpiresAt
+			if len(value.Scopes) > 0 {
+				c.Scopes = value.Scopes
+			}
 		}
 	}
 }

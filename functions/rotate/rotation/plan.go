@@ -424,8 +424,8 @@ func MakePlan(p policy.Policy, o Observation) Plan {
 	var ok bool
 	if next.Scopes, ok = o.scopes(p, live); !ok {
 		plan.Block = &Block{Scopes, fmt.Sprintf(
-			"the scopes of the current credential are not known, and a new one must not be wider: set %s to its scopes, or to %s if it was unrestricted",
-			credential.KeyScopes, credential.AllAPIs)}
+			"the scopes of the current credential are not known, and a new one must not be wider: set %s to its scopes, or to %s if it was unrestricted, and remove %s if it is another value's",
+			credential.KeyScopes, credential.AllAPIs, credential.KeyOAuthSecretID)}
 		return plan
 	}
 	guess := ""

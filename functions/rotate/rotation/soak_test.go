@@ -18,6 +18,7 @@ import (
 	"pgregory.net/rapid"
 
 	"databricks-credential-rotation/functions/rotate/rotation"
+	"databricks-credential-rotation/shared/credential"
 	"databricks-credential-rotation/shared/estatetest"
 	"databricks-credential-rotation/shared/faulttest"
 	"databricks-credential-rotation/shared/managedsecret"
@@ -262,7 +263,7 @@ func (s *stage) act(what deedKind, m *estatetest.Managed, steps int, id string) 
 			err = s.byHand(func(ctx context.Context) error { return store(ctx, m, 730*day) })
 		}
 	case rollBack:
-		err = s.byHand(func(ctx context.Context) error { return s.RollBackByHand(ctx, m) })
+		err = s.byHand(func(ctx context.Context) error { return s.RollBackByHand(ctx, m, s.policy.Grace) })
 	case rewriteByHand:
 		if s.isIssued(m) {
 			err = s.byHand(func(ctx context.Context) error { return s.RewriteByHand(ctx, m) })
@@ -357,9 +358,10 @@ func (s *stage) comeToRest() []estatetest.Violation {
 	// The next sweep finds what grew old while it was switched off.
 	_ = s.inProcess(func(p *process) error { return p.sweep(false) })
 	var last error
-	for range 4 {
+	for range 5 {
 		time.Sleep(26 * time.Hour)
 		last = s.inProcess(func(p *process) error { return p.sweep(true) })
+		s.doAsTold(last)
 	}
 	found = append(found, s.Settled(s.policy.Grace)...)
 	if last != nil && !strings.Contains(last.Error(), string(rotation.Scopes)) {
@@ -374,6 +376,21 @@ func (s *stage) comeToRest() []estatetest.Violation {
 		found = append(found, estatetest.Violation{Invariant: 6, What: fmt.Sprintf("%d secrets are in the log", n)})
 	}
 	return found
+}
+
+// doAsTold is a person who reads that the scopes of a dead credential are not
+// known, states them, and removes the id, which may be another value's.
+func (s *stage) doAsTold(err error) {
+	for _, m := range s.Managed() {
+		if err != nil && strings.Contains(err.Error(), m.Name+": "+string(rotation.Scopes)) {
+			_ = s.byHand(func(ctx context.Context) error { return s.RewriteByHand(ctx, m) })
+			scopes := m.Scopes
+			if len(scopes) == 0 {
+				scopes = []string{credential.AllAPIs}
+			}
+			_ = s.tryEdit(m, credential.KeyScopes, strings.Join(scopes, " "))
+		}
+	}
 }
 
 // inSlowProcess runs in a process whose calls take time, each another, so that
