@@ -124,6 +124,14 @@ corpora: ## Keep the smallest inputs that fuzzing found interesting
 mutation: $(GREMLINS) ## Change the plan and the engine at random, and see that tests notice (takes long)
 	@GOFLAGS="-vet=off -ldflags=-w" $(GREMLINS) unleash ./functions/rotate/rotation
 
+# BENCH takes the flags of infra/bench, -help lists them. Without boto3 the
+# functions are compared with the bare one alone.
+.PHONY: bench
+bench: ## Measure throughput, calls, queue, memory and start of the functions (takes long)
+	@args=(-out dist); \
+	if $(MAKE) -s $(APPLICATIONS) 2>/dev/null; then args+=(-python $(BIN)/consumers/bin/python); fi; \
+	go run ./infra/bench "$${args[@]}" $(BENCH)
+
 # Takes some five minutes. What it prints is of this machine; the bound is not.
 .PHONY: bench-audit
 bench-audit: ## Audit the largest account there may be: time over the bound, peak memory

@@ -507,9 +507,9 @@ func due(now time.Time, p policy.Policy, issuedAt, expiresAt time.Time) Reason {
 }
 
 // mayBeMisnamed tells that somebody else than a run may have written the current
-// version, and left another OAuth secret's id beside its value.
+// version over another one, and left that one's id beside its value.
 func (o Observation) mayBeMisnamed() bool {
-	return o.Current.Credential.Issued() && !strings.HasPrefix(o.Current.ID, versionPrefix)
+	return o.Current.Credential.Issued() && !strings.HasPrefix(o.Current.ID, versionPrefix) && o.Secret.Holder(managedsecret.Previous) != ""
 }
 
 // adopts tells that the plan replaces a credential that works and that somebody

@@ -280,6 +280,7 @@ func TestPlan(t *testing.T) {
 		{"promoted by protocol: grace from the rotation's end", observed(day+hour, list(ours("p1", 31*day)), predecessor("p1", time.Time{}), byProtocol(ago(day-time.Minute))), decision{}},
 		{"promoted by protocol: grace over", observed(day+hour, list(ours("p1", 31*day)), predecessor("p1", time.Time{}), byProtocol(ago(day)), recorded()), decision{Retire: []string{"p1"}}},
 		{"what a run has not written, and something to do: the versions say whose its value is", observed(day+hour, list(ours("p1", 31*day)), predecessor("p1", time.Time{}), byProtocol(ago(day))), needs(needVersions)},
+		{"what somebody has registered, over nothing: no version is read", observed(31*day, byProtocol(time.Time{}), func(o *rotation.Observation) { delete(o.Secret.Labels, "before") }), decision{Issue: rotation.Due}},
 		{"what a run has not written, and nothing to do: no version is read", observed(day+hour, list(theirs("f1", day)), byProtocol(ago(day))), decision{Foreign: []string{"f1"}}},
 		{"promoted by protocol, end not recorded: the latest it can have been", observed(2*day-time.Second, list(ours("p1", 31*day)), predecessor("p1", time.Time{}), byProtocol(ago(40*day))), decision{}},
 		{"promoted by protocol, end not recorded, surely over", observed(2*day, list(ours("p1", 31*day)), predecessor("p1", time.Time{}), byProtocol(ago(40*day)), recorded()), decision{Retire: []string{"p1"}}},
@@ -375,7 +376,7 @@ func TestPlan(t *testing.T) {
 func byProtocol(end time.Time) func(*rotation.Observation) {
 	return func(o *rotation.Observation) {
 		id := strings.Repeat("c", 36)
-		o.Secret.Labels = map[string][]string{id: {managedsecret.Current}}
+		o.Secret.Labels = map[string][]string{id: {managedsecret.Current}, "before": {managedsecret.Previous}}
 		o.Current.ID, o.Secret.LastRotated = id, end
 	}
 }

@@ -19,6 +19,7 @@ import (
 	"databricks-credential-rotation/shared/credential"
 	"databricks-credential-rotation/shared/databrickstest"
 	"databricks-credential-rotation/shared/faulttest"
+	"databricks-credential-rotation/shared/fingerprint"
 	"databricks-credential-rotation/shared/managedsecret"
 	"databricks-credential-rotation/shared/policy"
 	"databricks-credential-rotation/shared/secret"
@@ -29,6 +30,9 @@ const day = 24 * time.Hour
 // age is how old every credential is: past the default interval, far from its
 // expiry.
 const age = 40 * day
+
+// lifetime is the policy's.
+const lifetime = 90 * day
 
 // Config sets an estate up.
 type Config struct {
@@ -89,16 +93,7 @@ func (e *Estate) seed(ctx context.Context, cfg Config) error {
 		if m.Scoped {
 			c.Scopes = []string{"sql"}
 		}
-		issued, err := e.Databricks.AddSecret(m.Principal.ID, databrickstest.SecretSpec{Lifetime: 90 * day, Scopes: c.Scopes})
-		if err != nil {
-			return err
-		}
-		if len(c.Scopes) == 0 {
-			c.Scopes = []string{credential.AllAPIs} // as a rotation states it
-		}
-		c.ClientSecret, c.OAuthSecretID = secret.New(issued.Value), issued.ID
-		c.IssuedAt, c.ExpiresAt = issued.CreateTime.Truncate(time.Second), issued.ExpireTime.Truncate(time.Second)
-		if err := e.register(ctx, api, m.Name, c); err != nil {
+		if err := e.register(ctx, api, m, c); err != nil {
 			return err
 		}
 		e.Members = append(e.Members, m)
@@ -106,14 +101,32 @@ func (e *Estate) seed(ctx context.Context, cfg Config) error {
 	return nil
 }
 
-func (e *Estate) register(ctx context.Context, api *secretsmanager.Client, name string, c credential.Credential) error {
+// register makes a member's managed secret as a rotation has left it: what
+// somebody else has put there is looked at more closely, once.
+func (e *Estate) register(ctx context.Context, api *secretsmanager.Client, m Member, c credential.Credential) error {
+	out, err := api.CreateSecret(ctx, &secretsmanager.CreateSecretInput{
+		Name: &m.Name,
+		Tags: []types.Tag{{Key: aws.String(managedsecret.TagKey), Value: aws.String(managedsecret.TagValue)}},
+	})
+	if err != nil {
+		return err
+	}
+	issued, err := e.Databricks.AddSecret(m.Principal.ID, databrickstest.SecretSpec{Lifetime: fingerprint.Lifetime(*out.ARN, lifetime), Scopes: c.Scopes})
+	if err != nil {
+		return err
+	}
+	if len(c.Scopes) == 0 {
+		c.Scopes = []string{credential.AllAPIs}
+	}
+	c.ClientSecret, c.OAuthSecretID = secret.New(issued.Value), issued.ID
+	c.IssuedAt, c.ExpiresAt = issued.CreateTime.Truncate(time.Second), issued.ExpireTime.Truncate(time.Second)
 	value, err := c.Encode()
 	if err != nil {
 		return err
 	}
-	_, err = api.CreateSecret(ctx, &secretsmanager.CreateSecretInput{
-		Name: &name, SecretString: aws.String(value.Reveal()),
-		Tags: []types.Tag{{Key: aws.String(managedsecret.TagKey), Value: aws.String(managedsecret.TagValue)}},
+	_, err = api.PutSecretValue(ctx, &secretsmanager.PutSecretValueInput{
+		SecretId: out.ARN, SecretString: aws.String(value.Reveal()),
+		ClientRequestToken: aws.String(fmt.Sprintf("rotation-%048d", m.Principal.ID)),
 	})
 	return err
 }
