@@ -71,10 +71,17 @@ var sabotages = []sabotage{
 	},
 	{
 		"treat foreign as orphan",
-		"functions/rotate/rotation/plan.go",
+		"functions/rotate/rotation/making.go",
 		"ours := isOurs(o.Secret.ARN, s)",
 		"ours := true",
 		engine, "TestPlan",
+	},
+	{
+		"believe the id beside a value",
+		"functions/rotate/rotation/engine.go",
+		"id := ledger.ID(c.ClientSecret)\n",
+		"id := c.OAuthSecretID\n",
+		engine, "TestPastedBesideAnotherId",
 	},
 	{
 		"judge by a clock read at start-up",
