@@ -25,5 +25,8 @@ func (l *Ledger) Note(c Credential) {
 	l.ids[c.ClientSecret.SHA256()], l.claimed[id] = id, true
 }
 
+// Claimed tells that an id is that of some client secret.
+func (l *Ledger) Claimed(id string) bool { return l.claimed[id] }
+
 // ID is the OAuth secret of a client secret, empty if no value recorded it.
 func (l *Ledger) ID(clientSecret secret.Text) string { return l.ids[clientSecret.SHA256()] }

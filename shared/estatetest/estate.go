@@ -262,8 +262,8 @@ func (e *Estate) StoreByHand(ctx context.Context, m *Managed, lifetime time.Dura
 // secret and leaves the id of the old one beside it.
 func (e *Estate) PasteByHand(ctx context.Context, m *Managed, lifetime time.Duration) error {
 	made, ok := e.MakeByHand(m, lifetime)
-	if !ok {
-		return nil
+	if !ok || !e.Databricks.Authenticates(m.Principal.ApplicationID, made.Value) {
+		return nil // nobody pastes what does not work
 	}
 	return e.rewrite(ctx, m, func(value map[string]string) { value[credential.KeyClientSecret] = made.Value })
 }

@@ -456,11 +456,18 @@ func (s *situation) planRevoke(all []live) []step {
 		}
 	}
 	for _, m := range whole {
-		// A list may lag, and what readers hold is known without it. Held, it
-		// has been deleted before.
-		id := s.idOf(m.current.credential)
-		if id != "" && m.secret.Hold == nil && !s.gone[id] && !slices.ContainsFunc(all, func(l live) bool { return l.ID == id }) {
-			steps = append(steps, step{action: Delete, id: id, kind: kindCurrent, why: "the current version names it, though it is not listed"})
+		// A list may lag, and what readers hold, or are about to, is known without
+		// it. Held, it has been deleted before.
+		for _, v := range m.known() {
+			k, why := kindCurrent, "the current version names it, though it is not listed"
+			if v.id != m.current.id {
+				k, why = kindPending, "the pending version names it, though it is not listed"
+			}
+			id := s.idOf(v.credential)
+			if (k == kindCurrent || v.id == m.secret.Holder(managedsecret.Pending)) && id != "" && m.secret.Hold == nil && !s.gone[id] &&
+				!slices.ContainsFunc(all, func(l live) bool { return l.ID == id }) {
+				steps = append(steps, step{action: Delete, id: id, kind: k, why: why})
+			}
 		}
 	}
 	return steps

@@ -73,5 +73,5 @@ func (r *run) alone(clientID string) bool {
 	if r.removals == undecided {
 		return r.all
 	}
-	return r.all && !r.census.incomplete && r.census.registered[clientID] == 1
+	return r.all && !r.census.denied && len(r.census.opaque) == 0 && r.census.registered[clientID] == 1
 }

@@ -35,6 +35,12 @@ func (w *world) bare(m *estatetest.Managed) string {
 	return string(value)
 }
 
+// works tells that what is current authenticates.
+func (w *world) works(m *estatetest.Managed) bool {
+	c := w.current(m)
+	return w.Databricks.Authenticates(c.ClientID, c.ClientSecret.Reveal())
+}
+
 // rotateNow asks for a rotation of etl.
 func (w *world) rotateNow() {
 	w.t.Helper()
@@ -174,106 +180,6 @@ func TestPutBackScopes(t *testing.T) {
 	}
 }
 
-// Invariant 1: what one managed secret holds is not ended by the rotation of
-// another one, into which somebody has copied it.
-func TestCopies(t *testing.T) {
-	copied := &estatetest.Managed{Name: "copy"}
-	for name, test := range map[string]struct {
-		value func(w *world, m *estatetest.Managed) string
-		// then is what the person does on being told.
-		then func(w *world) error
-	}{
-		"bare": {func(w *world, m *estatetest.Managed) string { return w.bare(m) }, nil},
-		"whole": {func(w *world, m *estatetest.Managed) string {
-			v, _ := w.AWS.Current(m.Name)
-			return v.Value
-		}, nil},
-		"whole, and then without its id": {
-			func(w *world, m *estatetest.Managed) string {
-				v, _ := w.AWS.Current(m.Name)
-				return v.Value
-			},
-			func(w *world) error { return w.tryEdit(copied, credential.KeyOAuthSecretID, "") },
-		},
-		"whole, and then rotated": {
-			func(w *world, m *estatetest.Managed) string {
-				v, _ := w.AWS.Current(m.Name)
-				return v.Value
-			},
-			func(w *world) error {
-				_, err := w.invoke(w.t.Context(), []byte(`{"action":"rotate","secrets":["copy"],"force":true}`))
-				w.checkErr(err, "it holds the same OAuth secret as")
-				return nil
-			},
-		},
-		"whole, and then rotated by Secrets Manager": {
-			func(w *world, m *estatetest.Managed) string {
-				v, _ := w.AWS.Current(m.Name)
-				return v.Value
-			},
-			func(w *world) error {
-				w.checkErr(w.rotateSecret(copied, true), "it holds the same OAuth secret as")
-				return nil
-			},
-		},
-	} {
-		t.Run(name, func(t *testing.T) {
-			inWorld(t, func(w *world) {
-				m := w.register(estatetest.Registration{Name: "etl", Fresh: true, AccountLevel: true})
-				w.sweep("")
-				copied.ARN = w.secondFor(copied.Name, test.value(w, m))
-				w.sweep("copy: it holds the same OAuth secret as " + m.ARN)
-				time.Sleep(hour)
-				if test.then != nil {
-					w.must(test.then(w))
-				}
-				for h := range 5 * 24 {
-					time.Sleep(hour)
-					_, _ = w.engine.Sweep(w.t.Context(), h%24 == 0, false)
-					w.check(w.Sample(w.policy.Grace))
-				}
-				_, err := w.engine.Sweep(w.t.Context(), true, false)
-				w.checkErr(err, "it holds the same OAuth secret as")
-			})
-		})
-	}
-}
-
-// Invariant 1: what an older version records may be current in another managed
-// secret that cannot be read.
-func TestRecordedAndUnreadable(t *testing.T) {
-	for _, readable := range []bool{true, false} {
-		t.Run(fmt.Sprint(readable), func(t *testing.T) {
-			inWorld(t, func(w *world) {
-				m := w.register(estatetest.Registration{Name: "etl", Fresh: true})
-				w.sweep("")
-				c := w.current(m)
-				v, _ := w.AWS.Current(m.Name)
-				arn := w.secondFor("copy", v.Value)
-				w.sweep("it holds the same OAuth secret as")
-				w.put(&estatetest.Managed{Name: "copy"}, `{"DATABRICKS_HOST":"`+c.Host+`","DATABRICKS_CLIENT_ID":"`+c.ClientID+`"}`)
-				w.sweep("")
-				orphan, err := w.Databricks.AddSecret(m.Principal.ID, databrickstest.SecretSpec{Lifetime: rotation.Fingerprint(arn, w.policy.Lifetime)})
-				w.must(err)
-				wantErr := ""
-				if !readable {
-					w.edit(m, credential.KeyIssuedAt, "yesterday")
-					wantErr = "ROTATION_ISSUED_AT"
-				}
-				time.Sleep(w.policy.Grace + hour)
-				_, err = w.engine.Sweep(w.t.Context(), true, false)
-				w.checkErr(err, wantErr)
-				if slices.Contains(w.ids(m), orphan.ID) {
-					t.Error("the orphan is still there, so nothing was looked at")
-				}
-				if !w.Databricks.Authenticates(c.ClientID, c.ClientSecret.Reveal()) {
-					t.Error("what etl holds was deleted")
-				}
-			})
-		})
-	}
-}
-
 // oldKey is a Secrets Manager that refuses one version, whose key the rotation
 // may not use.
 type oldKey struct {
@@ -359,21 +265,105 @@ func TestChangedBehindTheCheck(t *testing.T) {
 	}
 }
 
-// A rotation that the person asked for replaces what was put back, beside
-// everything else that an older version records (invariant 2).
-func TestPutBackBesideARegisteredOne(t *testing.T) {
+// Invariants 1 and 2: a person who corrects the id beside a value is not believed
+// more than the first time. Neither OAuth secret is touched.
+func TestCorrectedId(t *testing.T) {
+	for _, reconciles := range []bool{false, true} {
+		t.Run(fmt.Sprint(reconciles), func(t *testing.T) {
+			inWorld(t, func(w *world) {
+				w.policy.Grace = 6 * hour
+				m := w.register(estatetest.Registration{Name: "etl", Fresh: true, AccountLevel: true})
+				other, _ := w.MakeByHand(m, 700*day)
+				own, _ := w.MakeByHand(m, 700*day)
+				c := w.current(m)
+				for _, id := range []string{other.ID, own.ID} {
+					w.put(m, fmt.Sprintf(`{"DATABRICKS_HOST":%q,"DATABRICKS_ACCOUNT_ID":%q,"DATABRICKS_CLIENT_ID":%q,"DATABRICKS_CLIENT_SECRET":%q,"ROTATION_OAUTH_SECRET_ID":%q}`,
+						c.Host, c.AccountID, c.ClientID, own.Value, id))
+					time.Sleep(time.Minute)
+				}
+				for h := range 40 * 24 {
+					time.Sleep(hour)
+					_, err := w.engine.Sweep(w.t.Context(), reconciles && h%24 == 22, false)
+					w.checkErr(err, "")
+					w.check(w.Sample(w.policy.Grace))
+				}
+				if w.current(m).ClientSecret.Reveal() == own.Value {
+					t.Error("it was not replaced")
+				}
+			})
+		})
+	}
+}
+
+// A value that somebody has damaged is healed, no wider than it was, by a
+// reconcile and by a replacement.
+func TestDamagedValue(t *testing.T) {
+	for name, heal := range map[string]func(w *world, m *estatetest.Managed) error{
+		"reconcile": func(w *world, _ *estatetest.Managed) error {
+			_, err := w.engine.Sweep(w.t.Context(), true, false)
+			return err
+		},
+		"replacement": func(w *world, m *estatetest.Managed) error {
+			_, err := w.engine.Replace(w.t.Context(), "revoke", m.ARN, nil)
+			return err
+		},
+	} {
+		for _, scopes := range [][]string{nil, {"sql"}} {
+			t.Run(fmt.Sprint(name, scopes), func(t *testing.T) {
+				inWorld(t, func(w *world) {
+					m := w.register(estatetest.Registration{Name: "etl", Fresh: true, AccountLevel: true, Scopes: scopes})
+					w.sweep("")
+					time.Sleep(hour)
+					w.edit(m, credential.KeyClientSecret, w.current(m).ClientSecret.Reveal()+"x")
+					w.must(heal(w, m))
+					if !w.works(m) {
+						t.Error("what is current does not authenticate")
+					}
+					w.found = nil // until then it did not
+				})
+			})
+		}
+	}
+}
+
+// A replacement, for which there is no next run, meets a change.
+func TestReplaceMeetsAChange(t *testing.T) {
 	inWorld(t, func(w *world) {
-		m := w.register(estatetest.Registration{Name: "etl"}) // with its id
-		byHand := w.current(m)
-		time.Sleep(w.policy.Interval)
+		m := w.register(estatetest.Registration{Name: "etl", AccountLevel: true})
 		w.sweep("")
 		w.put(m, w.bare(m))
-		for range 6 {
-			w.sweep("")
-			time.Sleep(w.policy.Grace / 2)
+		changed := false
+		w.Databricks.Faults().OnCall(func(call faulttest.Call) {
+			if call.Op == databrickstest.OpAccountListSecrets && !changed {
+				changed = true
+				w.put(m, w.bare(m)+" ")
+			}
+		}, func(faulttest.Call) {})
+		out, err := w.engine.Replace(w.t.Context(), "revoke", m.ARN, nil)
+		if w.must(err); out.Issued == "" {
+			t.Errorf("nothing was issued: %+v", out)
 		}
-		if w.Databricks.Authenticates(byHand.ClientID, byHand.ClientSecret.Reveal()) {
-			t.Error("what was registered is still alive, and nobody knows it any more")
+	})
+}
+
+// What Secrets Manager has rotated long ago costs a reconcile no versions, though
+// somebody else's OAuth secret is beside it.
+func TestVersionsOfTheProtocolAtRest(t *testing.T) {
+	inWorld(t, func(w *world) {
+		m := w.register(estatetest.Registration{Name: "etl", Fresh: true, AccountLevel: true})
+		w.sweep("")
+		w.MakeByHand(m, 700*day)
+		for range 3 {
+			time.Sleep(2 * day)
+			w.must(w.rotateSecret(m, true))
+			w.sweep("")
+		}
+		time.Sleep(3 * day)
+		w.reconcile()
+		w.ResetCalls()
+		w.reconcile()
+		if n := w.calls()["GetSecretValue"]; n > 0 {
+			t.Errorf("%d versions were read", n)
 		}
 	})
 }
@@ -388,6 +378,19 @@ func (q *queueOfAll) Send(_ context.Context, bodies []string) ([]string, error) 
 
 func (q *queueOfAll) GiveUp(_ context.Context, body, reason string) error {
 	return fmt.Errorf("%s is given up: %s", body, reason)
+}
+
+// batchOf is a queue batch of some messages, each received so many times.
+func batchOf(w *world, bodies []string, receives int) []byte {
+	var records []map[string]any
+	for i, body := range bodies {
+		records = append(records, map[string]any{
+			"messageId": fmt.Sprint(i), "eventSource": "aws:sqs", "body": body, "attributes": map[string]string{"ApproximateReceiveCount": fmt.Sprint(receives)},
+		})
+	}
+	payload, err := json.Marshal(map[string]any{"Records": records})
+	w.must(err)
+	return payload
 }
 
 // Invariant 9: what a sweep may not remove, the batches that it queues may not
@@ -410,14 +413,8 @@ func TestBudgetHoldsForTheQueue(t *testing.T) {
 		if _, err := w.engine.Sweep(w.t.Context(), true, false); err == nil || len(queue.bodies) != 20 {
 			t.Fatalf("%d are queued; the sweep says %v", len(queue.bodies), err)
 		}
-		for batch := range slices.Chunk(queue.bodies, 5) {
-			var records []map[string]any
-			for i, body := range batch {
-				records = append(records, map[string]any{"messageId": fmt.Sprint(i), "eventSource": "aws:sqs", "body": body, "attributes": map[string]string{"ApproximateReceiveCount": "4"}})
-			}
-			payload, err := json.Marshal(map[string]any{"Records": records})
-			w.must(err)
-			answer, err := w.invoke(w.t.Context(), payload)
+		for bodies := range slices.Chunk(queue.bodies, 5) {
+			answer, err := w.invoke(w.t.Context(), batchOf(w, bodies, 4))
 			w.must(err)
 			if string(answer) != `{"batchItemFailures":[]}` {
 				t.Errorf("the batch is answered with %s", answer)

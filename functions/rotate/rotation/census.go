@@ -2,10 +2,14 @@ package rotation
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"slices"
+	"strings"
 
 	"databricks-credential-rotation/shared/credential"
+	"databricks-credential-rotation/shared/managedsecret"
+	"databricks-credential-rotation/shared/secret"
 )
 
 // census is what the current versions of all managed secrets name. What is
@@ -18,20 +22,23 @@ type census struct {
 	claims map[string]string
 	// holders are the managed secrets that hold a client secret, by its hash.
 	holders map[string][]string
-	// incomplete tells that one of them could not be read. Such a one claims
-	// nothing: it would keep the whole fleet from being tidied, and what carries
-	// the fingerprint of one secret is another's in one of 85,000 pairs.
-	incomplete bool
+	// opaque are the values that are no credentials as they stand. They claim
+	// whatever is in them.
+	opaque map[string]secret.Text
+	// denied tells that one could not be read. It claims nothing: it would keep
+	// the whole fleet from being tidied, and what carries the fingerprint of one
+	// secret is another's in one of 85,000 pairs.
+	denied bool
 	// unlisted tells that there may be managed secrets that were not even seen.
 	unlisted bool
 }
 
 func newCensus() census {
-	return census{registered: map[string]int{}, claims: map[string]string{}, holders: map[string][]string{}}
+	return census{registered: map[string]int{}, claims: map[string]string{}, holders: map[string][]string{}, opaque: map[string]secret.Text{}}
 }
 
 // count notes what a managed secret names. If another one names the same
-// current credential, it returns that one's ARN.
+// current OAuth secret, it returns that one's ARN.
 func (c census) count(arn string, cred credential.Credential) string {
 	c.registered[cred.ClientID]++
 	if !cred.Issued() {
@@ -39,10 +46,10 @@ func (c census) count(arn string, cred credential.Credential) string {
 	}
 	hash := cred.ClientSecret.SHA256()
 	c.holders[hash] = append(c.holders[hash], arn)
-	if other := c.other(arn, cred); other != "" {
-		return other
-	}
 	if cred.OAuthSecretID != "" {
+		if other, taken := c.claims[cred.OAuthSecretID]; taken && other != arn {
+			return other
+		}
 		c.claims[cred.OAuthSecretID] = arn
 	}
 	for _, pred := range cred.Predecessors {
@@ -53,13 +60,25 @@ func (c census) count(arn string, cred credential.Credential) string {
 	return ""
 }
 
-// other is another managed secret that has the same credential.
+// skip notes that a managed secret could not be read. One without a value holds
+// nothing.
+func (c *census) skip(err error) {
+	c.denied = c.denied || err != nil && !errors.Is(err, managedsecret.ErrNotFound)
+}
+
+// other is another managed secret that has the same credential, one that works:
+// placeholders are the same in many.
 func (c census) other(arn string, cred credential.Credential) string {
 	if !cred.Issued() {
 		return ""
 	}
 	for _, holder := range append(slices.Clone(c.holders[cred.ClientSecret.SHA256()]), c.claims[cred.OAuthSecretID]) {
 		if holder != "" && holder != arn {
+			return holder
+		}
+	}
+	for holder, value := range c.opaque {
+		if holder != arn && strings.Contains(value.Reveal(), cred.ClientSecret.Reveal()) {
 			return holder
 		}
 	}
@@ -83,7 +102,7 @@ func (r *run) adopt(o *Observation) (Plan, error) {
 	if other := others.other(o.Secret.ARN, o.Current.Credential); other != "" {
 		return Plan{}, errShared(other)
 	}
-	o.Claims, o.Incomplete = others.claims, others.incomplete
+	o.Claims, o.Opaque, o.Denied = others.claims, others.opaque, others.denied
 	return MakePlan(r.policy, *o), nil
 }
 
@@ -91,21 +110,29 @@ func (r *run) adopt(o *Observation) (Plan, error) {
 // is about to remove what may be another one's.
 func (e *Engine) survey(ctx context.Context) (census, error) {
 	found := newCensus()
+	var failed error
 	var batch []string
 	read := func() {
-		versions, _ := e.Store.CurrentVersions(ctx, batch)
+		versions, errs := e.Store.CurrentVersions(ctx, batch)
 		for _, arn := range batch {
+			err := errs[arn]
+			if found.skip(err); err != nil && !errors.Is(err, managedsecret.ErrNotFound) && !errors.Is(err, managedsecret.ErrDenied) {
+				failed = err // for now
+			}
+			if err != nil {
+				continue
+			}
 			if current, err := e.parseCurrent(versions[arn]); err == nil {
 				found.count(arn, current.Credential)
 			} else {
-				found.incomplete = true
+				found.opaque[arn] = versions[arn].Value
 			}
 		}
 		batch = nil
 	}
 	for s, err := range e.Store.List(ctx) {
 		if err != nil {
-			return census{}, fmt.Errorf("whether another managed secret holds what this one does not name: %w", err)
+			return census{}, unsure(err)
 		}
 		if s.PrimaryRegion != "" {
 			continue
@@ -115,5 +142,12 @@ func (e *Engine) survey(ctx context.Context) (census, error) {
 		}
 	}
 	read()
+	if failed != nil {
+		return census{}, unsure(failed)
+	}
 	return found, nil
+}
+
+func unsure(err error) error {
+	return fmt.Errorf("whether another managed secret holds what this one does not name: %w", err)
 }

@@ -183,14 +183,12 @@ func (r *run) bring(ctx context.Context, s managedsecret.Secret, current Version
 	o, plan, err := r.observe(ctx, Observation{
 		Secret: s, Current: current, Force: force,
 		Alone: r.alone(current.Credential.ClientID), Withhold: r.removals == withheld, Claims: r.census.claims,
-		Incomplete: r.census.incomplete, CanAsk: r.Usage != nil && r.asking != failed, Unseen: r.unseen,
+		Opaque: r.census.opaque, Denied: r.census.denied, CanAsk: r.Usage != nil && r.asking != failed, Unseen: r.unseen,
 	})
 	if err != nil {
 		return out.fail(err)
 	}
-	// A revocation knows the other managed secrets itself, and of what is queued
-	// the sweep has seen that nobody else has it.
-	if o.adopts(plan) && !r.replacing && r.door != doorQueue {
+	if o.adopts(plan) && !r.replacing { // a revocation knows the other managed secrets itself
 		if plan, err = r.adopt(&o); err != nil {
 			return out.fail(err)
 		}
@@ -479,8 +477,8 @@ func (r *run) readVersions(ctx context.Context, o *Observation) error {
 		switch {
 		case errors.Is(err, managedsecret.ErrNotFound):
 			missing[v.ID] = err // made without a value by a rotation, or just dropped
-		case errors.Is(err, managedsecret.ErrDenied) && v.ID != o.Current.ID:
-			// An old version stays under the key that the secret had then.
+		case errors.Is(err, managedsecret.ErrDenied) && len(v.Labels) == 0:
+			// What has no label stays under the key that the secret had then.
 			r.Log.WarnContext(ctx, "an older version cannot be read, so no OAuth secret is taken for one that no version has", "secret", o.Secret.Name, "version_id", v.ID, "error", err.Error())
 			partial = true
 		case err != nil:
@@ -536,7 +534,10 @@ func (o *Observation) identify(values map[string]credential.Credential) {
 	}
 	o.Misnamed = true
 	if c.OAuthSecretID != "" {
-		c.Scopes = nil
+		if !ledger.Claimed(c.OAuthSecretID) {
+			id = "" // two ids were stored with this value, and either may be a mistake
+		}
+		o.Beside, c.Scopes = c.Scopes, nil
 	}
 	c.OAuthSecretID, c.IssuedAt, c.ExpiresAt = id, time.Time{}, time.Time{}
 	for _, v := range o.Versions {

@@ -182,8 +182,15 @@ func (m *making) sort() []Need {
 
 // isAnothers tells that another managed secret names an OAuth secret.
 func (o Observation) isAnothers(id string) bool {
-	claimant, claimed := o.Claims[id]
-	return claimed && claimant != o.Secret.ARN
+	if claimant, claimed := o.Claims[id]; claimed && claimant != o.Secret.ARN {
+		return true
+	}
+	for arn, value := range o.Opaque {
+		if arn != o.Secret.ARN && strings.Contains(value.Reveal(), id) {
+			return true
+		}
+	}
+	return false
 }
 
 // recorded decides about one that a version has and the current one does not
@@ -196,7 +203,7 @@ func (m *making) recorded(s databricks.OAuthSecret, versionID string) {
 	case m.isPending(versionID):
 	case m.o.Now.Before(over):
 		m.keep(s, " until "+over.UTC().Format(time.RFC3339))
-	case m.o.Incomplete:
+	case m.o.Denied:
 		m.keep(s, ", which a managed secret that cannot be read may hold")
 	default:
 		m.retire(m.o, Retirement{s.ID, "it was replaced, and its grace period is over", Recorded})
@@ -214,10 +221,12 @@ func (m *making) keep(s databricks.OAuthSecret, why string) {
 
 // mustIdentify tells that the versions must say which OAuth secret the current
 // value is of, before anything is done for which that counts. A reconcile, which
-// has tried the value, looks even if nothing is to be done.
+// has tried the value, looks even if nothing is to be done, while the version is
+// new.
 func (m *making) mustIdentify(reason Reason) bool {
+	isNew := m.o.Now.Sub(m.o.Current.CreatedAt) < newVersion
 	return m.o.Recorded == nil && m.o.mayBeMisnamed() &&
-		(reason != "" || len(m.Retire) > 0 || m.o.Tried && m.alive && len(m.live) > 1)
+		(reason != "" || len(m.Retire) > 0 || m.o.Tried && m.alive && len(m.live) > 1 && isNew)
 }
 
 // spare takes back removals that may hit what somebody uses.
@@ -314,7 +323,6 @@ func (m *making) issue(reason Reason) {
 			next.Predecessors[i].SupersededAt = supersededAt(pred, m.o.Secret, m.o.Current)
 		}
 	}
-	next.Predecessors = append(next.Predecessors, m.inherited()...)
 	m.Issue.Next = next
 }
 
@@ -331,25 +339,6 @@ func (m *making) guess() string {
 		}
 	}
 	return ""
-}
-
-// inherited are the OAuth secrets that only older versions record. The next
-// version could not tell them without reading those. While it is not known what
-// other managed secrets name, none is.
-func (m *making) inherited() []credential.Predecessor {
-	if m.o.Claims == nil {
-		return nil
-	}
-	var list []credential.Predecessor
-	for _, s := range m.o.Listed {
-		versionID, isRecorded := m.o.Recorded[s.ID]
-		_, isPredecessor := m.predecessors[s.ID]
-		if isRecorded && !isPredecessor && !m.isPending(versionID) && !m.o.isAnothers(s.ID) &&
-			s.ID != m.c.OAuthSecretID && !s.Expired(m.o.Now) && !retires(m.Retire, s.ID) {
-			list = append(list, credential.Predecessor{OAuthSecretID: s.ID})
-		}
-	}
-	return list
 }
 
 // reason says why a credential has to be issued, empty if it need not be.
@@ -437,8 +426,11 @@ func (o Observation) scopes(p policy.Policy, live map[string]databricks.OAuthSec
 			return credential.NormalizeScopes(role.Scopes), true
 		}
 		return []string{credential.AllAPIs}, true
-	case isListed && o.alive():
+	case isListed:
 		return []string{credential.AllAPIs}, true
+	case !o.alive() && len(o.Beside) > 0:
+		// Readers had these until somebody damaged the value.
+		return o.Beside, true
 	}
 	// Somebody else's credential, under an id that is not known or gone. If
 	// every live secret has the same scopes, so had this one.

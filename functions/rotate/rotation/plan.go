@@ -7,6 +7,7 @@ import (
 	"databricks-credential-rotation/shared/databricks"
 	"databricks-credential-rotation/shared/managedsecret"
 	"databricks-credential-rotation/shared/policy"
+	"databricks-credential-rotation/shared/secret"
 	"databricks-credential-rotation/shared/usagelog"
 )
 
@@ -27,6 +28,9 @@ const (
 	// stopped, is left to the daily reconcile, so that idle secrets cost no
 	// calls to Databricks for ever after.
 	retireWindow = 48 * time.Hour
+	// newVersion is for how long after somebody has written a version reconciles
+	// look whether its id is its own: the daily one does so twice.
+	newVersion = 48 * time.Hour
 )
 
 // Reason says why a credential is issued.
@@ -73,8 +77,10 @@ type Observation struct {
 	// ARN of its managed secret, as far as the run has seen. Two managed
 	// secrets of one principal can have the same fingerprint.
 	Claims map[string]string
-	// Incomplete tells that a managed secret could not be read: it may claim any.
-	Incomplete bool
+	// Opaque are values of managed secrets, by ARN, that are no credentials as
+	// they stand, and Denied tells that one could not be read: it may claim any.
+	Opaque map[string]secret.Text
+	Denied bool
 	// CanAsk tells that the usage log is there to be asked about predecessors.
 	// False also if it was asked and did not answer.
 	CanAsk bool
@@ -95,6 +101,9 @@ type Observation struct {
 	// Misnamed tells that the current version lacks the id of its OAuth secret, or
 	// has that of another value. Current then has what the others record.
 	Misnamed bool
+	// Beside are the scopes that the current version says its OAuth secret has, if
+	// the id beside them is another value's.
+	Beside []string
 	// Tried tells that the current credential was tried, Authenticates how
 	// that went.
 	Tried, Authenticates bool

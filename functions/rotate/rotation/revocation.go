@@ -122,6 +122,12 @@ func (e *Engine) Replace(ctx context.Context, door, id string, sacrifice []strin
 		delete(s.Labels, pending)
 	}
 	out := r.bring(ctx, s, current, true)
+	for n := 1; n < maxTries && errors.Is(out.Err, errDisagree); n++ {
+		if s, current, err = r.readAgain(ctx, id); err != nil {
+			return out, err
+		}
+		out = r.bring(ctx, s, current, true)
+	}
 	for _, victim := range sacrifice {
 		// With one that a run that died has left, it is said to be in progress.
 		if out.Block == nil || out.Block.Kind != Full && out.Block.Kind != InProgress {

@@ -188,12 +188,21 @@ func play(t *testing.T, seed uint64, script []deed) []estatetest.Violation {
 	for i, d := range script {
 		s.pass(d.Wait)
 		s.do(i, d)
-		if d.What == switchOn {
+		switch d.What {
+		case switchOn:
 			// It may have been off until days before its expiry. Sweeps say so
 			// all the time, and come by the hour; the second sees what lagged.
 			for range 2 {
 				_ = s.inProcess(func(p *process) error { return p.sweep(false) })
 			}
+		case pasteByHand, rollBack:
+			// While the version is new, a reconcile sees whose value it is; the
+			// second sees what lagged.
+			for range 2 {
+				s.pass(2 * soakLag)
+				_ = s.inProcess(func(p *process) error { return p.sweep(true) })
+			}
+		default:
 		}
 	}
 	return append(s.comeToRest(), s.found...)

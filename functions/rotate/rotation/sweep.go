@@ -83,13 +83,13 @@ func (r *run) sweepBatch(ctx context.Context, pool *pool, batch []managedsecret.
 	versions, errs := r.Store.CurrentVersions(ctx, arns)
 	for _, s := range batch {
 		if err := errs[s.ARN]; err != nil {
-			found.incomplete = true
+			found.skip(err)
 			pool.done(Outcome{Secret: s.Name}.fail(err))
 			continue
 		}
 		current, err := r.parseCurrent(versions[s.ARN])
 		if err != nil {
-			found.incomplete = true
+			found.opaque[s.ARN] = versions[s.ARN].Value
 			pool.done(Outcome{Secret: s.Name}.fail(err))
 			continue
 		}

@@ -1,0 +1,237 @@
+package rotation_test
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/service/secretsmanager"
+	"github.com/aws/aws-sdk-go-v2/service/secretsmanager/types"
+
+	"databricks-credential-rotation/functions/rotate/rotation"
+	"databricks-credential-rotation/shared/credential"
+	"databricks-credential-rotation/shared/databrickstest"
+	"databricks-credential-rotation/shared/estatetest"
+	"databricks-credential-rotation/shared/faulttest"
+	"databricks-credential-rotation/shared/managedsecret"
+)
+
+// Invariant 1: what one managed secret holds is not ended by the rotation of
+// another one, into which somebody has copied it.
+func TestCopies(t *testing.T) {
+	copied := &estatetest.Managed{Name: "copy"}
+	for name, test := range map[string]struct {
+		value func(w *world, m *estatetest.Managed) string
+		// then is what the person does on being told.
+		then func(w *world) error
+	}{
+		"bare": {func(w *world, m *estatetest.Managed) string { return w.bare(m) }, nil},
+		"whole": {func(w *world, m *estatetest.Managed) string {
+			v, _ := w.AWS.Current(m.Name)
+			return v.Value
+		}, nil},
+		"whole, and then without its id": {
+			func(w *world, m *estatetest.Managed) string {
+				v, _ := w.AWS.Current(m.Name)
+				return v.Value
+			},
+			func(w *world) error { return w.tryEdit(copied, credential.KeyOAuthSecretID, "") },
+		},
+		"whole, and then rotated": {
+			func(w *world, m *estatetest.Managed) string {
+				v, _ := w.AWS.Current(m.Name)
+				return v.Value
+			},
+			func(w *world) error {
+				_, err := w.invoke(w.t.Context(), []byte(`{"action":"rotate","secrets":["copy"],"force":true}`))
+				w.checkErr(err, "it holds the same OAuth secret as")
+				return nil
+			},
+		},
+		"whole, and then rotated by Secrets Manager": {
+			func(w *world, m *estatetest.Managed) string {
+				v, _ := w.AWS.Current(m.Name)
+				return v.Value
+			},
+			func(w *world) error {
+				w.checkErr(w.rotateSecret(copied, true), "it holds the same OAuth secret as")
+				return nil
+			},
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			inWorld(t, func(w *world) {
+				m := w.register(estatetest.Registration{Name: "etl", Fresh: true, AccountLevel: true})
+				w.sweep("")
+				copied.ARN = w.secondFor(copied.Name, test.value(w, m))
+				w.sweep("copy: it holds the same OAuth secret as " + m.ARN)
+				time.Sleep(hour)
+				if test.then != nil {
+					w.must(test.then(w))
+				}
+				for h := range 5 * 24 {
+					time.Sleep(hour)
+					_, _ = w.engine.Sweep(w.t.Context(), h%24 == 0, false)
+					w.check(w.Sample(w.policy.Grace))
+				}
+				_, err := w.engine.Sweep(w.t.Context(), true, false)
+				w.checkErr(err, "it holds the same OAuth secret as")
+			})
+		})
+	}
+}
+
+// Invariant 1: what an older version records may be current in another managed
+// secret that cannot be read.
+func TestRecordedAndUnreadable(t *testing.T) {
+	for _, readable := range []bool{true, false} {
+		t.Run(fmt.Sprint(readable), func(t *testing.T) {
+			inWorld(t, func(w *world) {
+				m := w.register(estatetest.Registration{Name: "etl", Fresh: true})
+				w.sweep("")
+				c := w.current(m)
+				v, _ := w.AWS.Current(m.Name)
+				arn := w.secondFor("copy", v.Value)
+				w.sweep("it holds the same OAuth secret as")
+				w.put(&estatetest.Managed{Name: "copy"}, `{"DATABRICKS_HOST":"`+c.Host+`","DATABRICKS_CLIENT_ID":"`+c.ClientID+`"}`)
+				w.sweep("")
+				orphan, err := w.Databricks.AddSecret(m.Principal.ID, databrickstest.SecretSpec{Lifetime: rotation.Fingerprint(arn, w.policy.Lifetime)})
+				w.must(err)
+				wantErr := ""
+				if !readable {
+					w.edit(m, credential.KeyIssuedAt, "yesterday")
+					wantErr = "ROTATION_ISSUED_AT"
+				}
+				time.Sleep(w.policy.Grace + hour)
+				_, err = w.engine.Sweep(w.t.Context(), true, false)
+				w.checkErr(err, wantErr)
+				if slices.Contains(w.ids(m), orphan.ID) {
+					t.Error("the orphan is still there, so nothing was looked at")
+				}
+				if !w.Databricks.Authenticates(c.ClientID, c.ClientSecret.Reveal()) {
+					t.Error("what etl holds was deleted")
+				}
+			})
+		})
+	}
+}
+
+// Invariant 1: a copy of what a sweep has not read is not taken over by way of the
+// queue either.
+func TestQueuedCopy(t *testing.T) {
+	inWorld(t, func(w *world) {
+		first := w.register(estatetest.Registration{Name: "aaa", Fresh: true, AccountLevel: true})
+		m := w.register(estatetest.Registration{Name: "etl", Fresh: true, AccountLevel: true})
+		w.sweep("")
+		time.Sleep(hour)
+		w.rotateNow() // so that the listing shows that a run has written it
+		for range 5 {
+			time.Sleep(day)
+			w.sweep("")
+		}
+		w.secondFor("copy", w.bare(m))
+		w.put(first, w.bare(first)) // something to do before it
+		queue := &queueOfAll{}
+		w.engine.Queue, w.engine.QueueAbove = queue, 1
+		report := w.sweep("")
+		if report.Unread != 1 || len(queue.bodies) != 1 {
+			t.Fatalf("%d are unread, and %v queued", report.Unread, queue.bodies)
+		}
+		answer, err := w.invoke(w.t.Context(), batchOf(w, queue.bodies, 1))
+		if w.must(err); !strings.Contains(string(answer), "itemIdentifier") {
+			t.Errorf("the copy is taken over: %s", answer)
+		}
+	})
+}
+
+// Invariant 1: nothing is taken over while it cannot be told who else holds it.
+func TestSurveyFails(t *testing.T) {
+	for _, op := range []string{"BatchGetSecretValue", "ListSecrets"} {
+		t.Run(op, func(t *testing.T) {
+			inWorld(t, func(w *world) {
+				m := w.register(estatetest.Registration{Name: "etl", Fresh: true, AccountLevel: true})
+				w.sweep("")
+				w.secondFor("copy", w.bare(m))
+				w.AWS.Faults().Add(faulttest.Fault{Op: op, Kind: faulttest.ServerError, Times: faulttest.Forever})
+				_, err := w.engine.Rotate(w.t.Context(), "direct", rotation.RotateRequest{Secrets: []string{"copy"}, Force: true})
+				w.checkErr(err, "whether another managed secret holds what this one does not name")
+			})
+		})
+	}
+}
+
+// Invariant 1: a value that is no credential as it stands still belongs to its
+// readers.
+func TestCopyOfAMalformedValue(t *testing.T) {
+	inWorld(t, func(w *world) {
+		m := w.register(estatetest.Registration{Name: "etl", Fresh: true, AccountLevel: true})
+		w.sweep("")
+		c := w.current(m)
+		w.secondFor("copy", w.bare(m))
+		w.edit(m, credential.KeyIssuedAt, "yesterday")
+		for h := range 3 * 24 {
+			_, err := w.engine.Sweep(w.t.Context(), h%24 == 0, false)
+			w.checkErr(err, "it holds the same OAuth secret as")
+			time.Sleep(hour)
+			if !w.Databricks.Authenticates(c.ClientID, c.ClientSecret.Reveal()) {
+				t.Fatalf("after %d hours etl's readers have nothing", h)
+			}
+		}
+	})
+}
+
+// The same placeholder in many registrations is no copy.
+func TestPlaceholders(t *testing.T) {
+	inWorld(t, func(w *world) {
+		var all []*estatetest.Managed
+		for i := range 4 {
+			m := w.register(estatetest.Registration{Name: fmt.Sprint("etl-", i), Fresh: true, AccountLevel: true, Scopes: []string{"sql"}})
+			w.edit(m, credential.KeyClientSecret, "changeme")
+			all = append(all, m)
+		}
+		w.sweep("")
+		for _, m := range all {
+			if !w.works(m) {
+				t.Errorf("what is current of %s does not authenticate", m.Name)
+			}
+		}
+		w.found = nil // until then it did not
+	})
+}
+
+// A managed secret without a value, or with one that is no credential, does not
+// keep what other ones have left behind.
+func TestRecordedBesideAnEmptyOne(t *testing.T) {
+	for name, value := range map[string]string{"empty": "", "no credential": "not json"} {
+		t.Run(name, func(t *testing.T) {
+			inWorld(t, func(w *world) {
+				m := w.register(estatetest.Registration{Name: "etl", Fresh: true})
+				if value != "" {
+					w.secondFor("new", value)
+				} else {
+					_, err := w.SecretsManager("operator").CreateSecret(w.t.Context(), &secretsmanager.CreateSecretInput{
+						Name: aws.String("new"), Tags: []types.Tag{{Key: aws.String(managedsecret.TagKey), Value: aws.String(managedsecret.TagValue)}},
+					})
+					w.must(err)
+				}
+				w.sweep("new: ")
+				time.Sleep(hour)
+				w.rotateNow()
+				undone := w.current(m)
+				time.Sleep(hour)
+				w.moveCurrentBack(m)
+				for range 3 {
+					time.Sleep(w.policy.Grace / 2)
+					_, err := w.engine.Sweep(w.t.Context(), true, false)
+					w.checkErr(err, "new: ")
+				}
+				if w.Databricks.Authenticates(undone.ClientID, undone.ClientSecret.Reveal()) {
+					t.Error("what was undone is still alive")
+				}
+			})
+		})
+	}
+}
