@@ -11,6 +11,7 @@ import (
 	"databricks-credential-rotation/functions/revoke/revocation"
 	"databricks-credential-rotation/functions/rotate/rotation"
 	"databricks-credential-rotation/shared/estatetest"
+	"databricks-credential-rotation/shared/faulttest"
 )
 
 // Replacing never leaves a reader of AWSCURRENT without a working credential,
@@ -114,6 +115,21 @@ func TestRevokeAndRelease(t *testing.T) {
 			})
 		})
 	}
+}
+
+// What Secrets Manager is about to make current goes too, though Databricks does
+// not list it yet.
+func TestRevokePendingThatIsNotListed(t *testing.T) {
+	inWorld(t, func(w *world) {
+		m := w.register(estatetest.Registration{Name: "etl", Fresh: true})
+		err := w.engine.RunStep(w.t.Context(), rotation.StepRequest{Step: rotation.CreateSecret, SecretID: m.ARN, Token: strings.Repeat("a", 32)})
+		w.must(err)
+		w.Databricks.Faults().Add(faulttest.Fault{Kind: faulttest.StaleRead, Times: faulttest.Forever})
+		reply := w.revoke(revocation.Request{Mode: revocation.Revoke, Secret: m.Name}, m)
+		if n := len(w.ids(m)); n > 0 {
+			t.Errorf("%d OAuth secrets are left:\n%s", n, reply.Text())
+		}
+	})
 }
 
 // One earlier credential is ended alone: readers of AWSCURRENT notice nothing,
