@@ -78,7 +78,7 @@ var sabotages = []sabotage{
 	},
 	{
 		"believe the id beside a value",
-		"functions/rotate/rotation/engine.go",
+		"functions/rotate/rotation/identity.go",
 		"id := ledger.ID(c.ClientSecret)\n",
 		"id := c.OAuthSecretID\n",
 		engine, "TestPastedBesideAnotherId",

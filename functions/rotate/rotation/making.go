@@ -380,24 +380,6 @@ func due(now time.Time, p policy.Policy, issuedAt, expiresAt time.Time) Reason {
 	}
 }
 
-// mayBeMisnamed tells that somebody else than a run may have written the current
-// version over another one, and left that one's id beside its value.
-func (o Observation) mayBeMisnamed() bool {
-	return o.Current.Credential.Issued() && !strings.HasPrefix(o.Current.ID, versionPrefix) && o.Secret.Holder(managedsecret.Previous) != ""
-}
-
-// adopts tells that the plan replaces a credential that works and that somebody
-// has put there, or that was not issued for this managed secret. Another one may
-// hold it too.
-func (o Observation) adopts(plan Plan) bool {
-	if plan.Issue == nil || !o.Current.Credential.Issued() || !o.alive() {
-		return false
-	}
-	return o.Misnamed || !slices.ContainsFunc(o.Listed, func(s databricks.OAuthSecret) bool {
-		return s.ID == o.Current.Credential.OAuthSecretID && isOurs(o.Secret.ARN, s)
-	})
-}
-
 // alive tells whether the current credential works, by what was seen so far.
 func (o Observation) alive() bool {
 	if o.Tried {
