@@ -249,12 +249,12 @@ func (m *making) spare(reason Reason) {
 // isHeldUp tells that no credential can be issued now, whatever room there is.
 func (m *making) isHeldUp(reason Reason) bool {
 	switch {
-	case m.busy && reason == Forced:
-		m.Block = &Block{InProgress, fmt.Sprintf(
-			"Secrets Manager is rotating it already (version %s is %s); it is left to finish, and given up after %v",
-			m.pending, managedsecret.Pending, pendingStale)}
-		return true
-	case m.busy && reason != Dead:
+	case m.busy && reason != Dead && !m.expiresFirst():
+		if reason == Forced {
+			m.Block = &Block{InProgress, fmt.Sprintf(
+				"Secrets Manager is rotating it already (version %s is %s); it is left to finish, and given up after %v",
+				m.pending, managedsecret.Pending, pendingStale)}
+		}
 		return true
 	case m.o.Inactive || m.o.Principal != nil && !m.o.Principal.Active:
 		m.Block = &Block{Inactive, fmt.Sprintf(
@@ -264,6 +264,16 @@ func (m *making) isHeldUp(reason Reason) bool {
 	default:
 		return false
 	}
+}
+
+// expiresFirst tells that the current credential may be dead before a pending
+// version is given up.
+func (m *making) expiresFirst() bool {
+	expires := m.c.ExpiresAt
+	if listed, ok := m.live[m.c.OAuthSecretID]; ok {
+		expires = listed.ExpireTime
+	}
+	return !expires.IsZero() && expires.Before(m.o.createdAt(m.pending).Add(pendingStale+policy.ExpiryMargin))
 }
 
 // findRoom makes room for a new credential. Where there is none and nobody is

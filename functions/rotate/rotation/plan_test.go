@@ -319,6 +319,7 @@ func TestPlan(t *testing.T) {
 		{"pending left on the current version says nothing", observed(31*day, func(o *rotation.Observation) {
 			o.Secret.Labels[sweptID] = []string{managedsecret.Current, managedsecret.Pending}
 		}), decision{Issue: rotation.Due}},
+		{"pending, and the current one expires before it is given up", observed(88*day, pendingSince("p", hour)), decision{Issue: rotation.Due}},
 		{"the step's own pending version is no obstacle", observed(5*day, force, pendingSince(token, 0), func(o *rotation.Observation) { o.Token = token }), decision{Issue: rotation.Forced}},
 
 		// Invariant 4: five is the limit.

@@ -295,7 +295,11 @@ func (s *stage) act(what deedKind, m *estatetest.Managed, steps int, id string) 
 			s.mu.Unlock()
 		}
 	case editKey:
-		err = s.tryEdit(m, "TEAM", id)
+		// Whoever edits a registration puts it back over its first credential, if
+		// that comes in between.
+		if s.isIssued(m) {
+			err = s.tryEdit(m, "TEAM", id)
+		}
 	case replaceAll, revokeAll, lockOut, release, releaseAll:
 		err = s.inSlowProcess(id, func(p *process) error { return s.revoke(p, m, what) })
 	case lagOn, lagOff:
