@@ -75,18 +75,32 @@ func TestPastedBesideAnotherId(t *testing.T) {
 					w.sweep("")
 					time.Sleep(hour)
 					w.must(test.paste(w, m))
-					for h := range 40 * 24 {
-						time.Sleep(hour)
-						_, err := w.engine.Sweep(w.t.Context(), reconciles && h%24 == 0, false)
-						w.checkErr(err, "")
-						w.check(w.Sample(w.policy.Grace))
-					}
+					w.forty(reconciles)
 					if now := w.current(m); now.OAuthSecretID == "" || !rotation.IsOurs(m.ARN, w.oauthSecret(m, now.OAuthSecretID)) {
 						t.Error("the rotation has not taken it over")
 					}
 				})
 			})
 		}
+	}
+}
+
+// forty lets forty days of sweeps pass, hourly ones at first, with reconciles or
+// without.
+func (w *world) forty(reconciles bool) {
+	w.t.Helper()
+	for began, reconciled := time.Now(), time.Now(); time.Since(began) < 40*day; {
+		time.Sleep(hour)
+		if time.Since(began) > 3*day {
+			time.Sleep(7 * hour)
+		}
+		check := reconciles && time.Since(reconciled) >= 22*hour
+		if check {
+			reconciled = time.Now()
+		}
+		_, err := w.engine.Sweep(w.t.Context(), check, false)
+		w.checkErr(err, "")
+		w.check(w.Sample(w.policy.Grace))
 	}
 }
 
@@ -281,12 +295,7 @@ func TestCorrectedId(t *testing.T) {
 						c.Host, c.AccountID, c.ClientID, own.Value, id))
 					time.Sleep(time.Minute)
 				}
-				for h := range 40 * 24 {
-					time.Sleep(hour)
-					_, err := w.engine.Sweep(w.t.Context(), reconciles && h%24 == 22, false)
-					w.checkErr(err, "")
-					w.check(w.Sample(w.policy.Grace))
-				}
+				w.forty(reconciles)
 				if w.current(m).ClientSecret.Reveal() == own.Value {
 					t.Error("it was not replaced")
 				}
