@@ -456,16 +456,21 @@ func (s *situation) planRevoke(all []live) []step {
 		}
 	}
 	for _, m := range whole {
+		if m.secret.Hold != nil {
+			continue // it has been deleted before
+		}
 		// A list may lag, and what readers hold, or are about to, is known without
-		// it. Held, it has been deleted before.
+		// it.
 		for _, v := range m.known() {
-			k, why := kindCurrent, "the current version names it, though it is not listed"
-			if v.id != m.current.id {
+			id, k, why := s.idOf(v.credential), kindCurrent, "the current version names it, though it is not listed"
+			switch v.id {
+			case m.current.id:
+			case m.secret.Holder(managedsecret.Pending):
 				k, why = kindPending, "the pending version names it, though it is not listed"
+			default:
+				continue
 			}
-			id := s.idOf(v.credential)
-			if (k == kindCurrent || v.id == m.secret.Holder(managedsecret.Pending)) && id != "" && m.secret.Hold == nil && !s.gone[id] &&
-				!slices.ContainsFunc(all, func(l live) bool { return l.ID == id }) {
+			if id != "" && !s.gone[id] && !slices.ContainsFunc(all, func(l live) bool { return l.ID == id }) {
 				steps = append(steps, step{action: Delete, id: id, kind: k, why: why})
 			}
 		}

@@ -60,10 +60,23 @@ func (c census) count(arn string, cred credential.Credential) string {
 	return ""
 }
 
-// skip notes that a managed secret could not be read. One without a value holds
-// nothing.
-func (c *census) skip(err error) {
-	c.denied = c.denied || err != nil && !errors.Is(err, managedsecret.ErrNotFound)
+// enter takes down what was read of a managed secret, and returns its current
+// version. It is an error if that cannot be had, or if another one names the same
+// OAuth secret. One without a value holds nothing.
+func (e *Engine) enter(found *census, arn string, v managedsecret.Version, err error) (Version, error) {
+	if err != nil {
+		found.denied = found.denied || !errors.Is(err, managedsecret.ErrNotFound)
+		return Version{}, err
+	}
+	current, err := e.parseCurrent(v)
+	if err != nil {
+		found.opaque[arn] = v.Value
+		return Version{}, err
+	}
+	if other := found.count(arn, current.Credential); other != "" {
+		return current, errShared(other)
+	}
+	return current, nil
 }
 
 // other is another managed secret that has the same credential, one that works:
@@ -102,13 +115,18 @@ func (r *run) adopt(o *Observation) (Plan, error) {
 	if other := others.other(o.Secret.ARN, o.Current.Credential); other != "" {
 		return Plan{}, errShared(other)
 	}
-	o.Claims, o.Opaque, o.Denied = others.claims, others.opaque, others.denied
+	o.heed(others)
 	return MakePlan(r.policy, *o), nil
 }
 
-// survey takes the census for a run that has not read every managed secret and
+// heed takes in what other managed secrets hold.
+func (o *Observation) heed(others census) {
+	o.Claims, o.Opaque, o.Denied = others.claims, others.opaque, others.denied
+}
+
+// takeCensus is for a run that has not read every managed secret and
 // is about to remove what may be another one's.
-func (e *Engine) survey(ctx context.Context) (census, error) {
+func (e *Engine) takeCensus(ctx context.Context) (census, error) {
 	found := newCensus()
 	var failed error
 	var batch []string
@@ -116,16 +134,9 @@ func (e *Engine) survey(ctx context.Context) (census, error) {
 		versions, errs := e.Store.CurrentVersions(ctx, batch)
 		for _, arn := range batch {
 			err := errs[arn]
-			if found.skip(err); err != nil && !errors.Is(err, managedsecret.ErrNotFound) && !errors.Is(err, managedsecret.ErrDenied) {
+			_, _ = e.enter(&found, arn, versions[arn], err)
+			if err != nil && !errors.Is(err, managedsecret.ErrNotFound) && !errors.Is(err, managedsecret.ErrDenied) {
 				failed = err // for now
-			}
-			if err != nil {
-				continue
-			}
-			if current, err := e.parseCurrent(versions[arn]); err == nil {
-				found.count(arn, current.Credential)
-			} else {
-				found.opaque[arn] = versions[arn].Value
 			}
 		}
 		batch = nil

@@ -129,7 +129,7 @@ func (e *Engine) newRun(ctx context.Context, door string) (*run, error) {
 		return nil, fmt.Errorf("policy: %w; nothing was changed", err)
 	}
 	r := &run{Engine: e, policy: p, door: door, began: began, inactive: map[databricks.Host]func() map[string]bool{}}
-	r.survey = sync.OnceValues(func() (census, error) { return e.survey(ctx) })
+	r.survey = sync.OnceValues(func() (census, error) { return e.takeCensus(ctx) })
 	return r, nil
 }
 
@@ -180,11 +180,13 @@ func (r *run) bring(ctx context.Context, s managedsecret.Secret, current Version
 		out.Block = block
 		return out
 	}
-	o, plan, err := r.observe(ctx, Observation{
+	look := Observation{
 		Secret: s, Current: current, Force: force,
-		Alone: r.alone(current.Credential.ClientID), Withhold: r.removals == withheld, Claims: r.census.claims,
-		Opaque: r.census.opaque, Denied: r.census.denied, CanAsk: r.Usage != nil && r.asking != failed, Unseen: r.unseen,
-	})
+		Alone: r.alone(current.Credential.ClientID), Withhold: r.removals == withheld,
+		CanAsk: r.Usage != nil && r.asking != failed, Unseen: r.unseen,
+	}
+	look.heed(r.census)
+	o, plan, err := r.observe(ctx, look)
 	if err != nil {
 		return out.fail(err)
 	}

@@ -109,7 +109,8 @@ func (p protocol) create(ctx context.Context) error {
 		if err != nil {
 			return err
 		}
-		o.Claims, o.Opaque, o.Denied, o.Withhold = others.claims, others.opaque, others.denied, !withinBudget(p.policy.Budgets.Rotate, n, len(o.Listed))
+		o.heed(others)
+		o.Withhold = !withinBudget(p.policy.Budgets.Rotate, n, len(o.Listed))
 		plan = MakePlan(p.policy, o)
 	}
 	for _, retirement := range plan.Retire {

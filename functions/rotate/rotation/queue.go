@@ -74,14 +74,12 @@ func (e *Engine) drainQueue(ctx context.Context, batch []Message) (events.SQSEve
 		groups[kind] = append(groups[kind], m)
 	}
 	failed := map[string]failure{}
-	for kind, group := range groups {
+	for _, group := range groups {
 		r, err := e.newRun(ctx, doorQueue)
 		if err != nil {
 			return response, err // all messages stay in the queue
 		}
-		if r.check, r.dry = kind[0], kind[1]; kind[2] {
-			r.removals = withheld
-		}
+		r.follow(group[0].Request)
 		maps.Copy(failed, r.messages(ctx, group))
 	}
 	for _, m := range batch {

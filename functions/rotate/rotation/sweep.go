@@ -82,19 +82,9 @@ func (r *run) sweepBatch(ctx context.Context, pool *pool, batch []managedsecret.
 	}
 	versions, errs := r.Store.CurrentVersions(ctx, arns)
 	for _, s := range batch {
-		if err := errs[s.ARN]; err != nil {
-			found.skip(err)
-			pool.done(Outcome{Secret: s.Name}.fail(err))
-			continue
-		}
-		current, err := r.parseCurrent(versions[s.ARN])
+		current, err := r.enter(found, s.ARN, versions[s.ARN], errs[s.ARN])
 		if err != nil {
-			found.opaque[s.ARN] = versions[s.ARN].Value
-			pool.done(Outcome{Secret: s.Name}.fail(err))
-			continue
-		}
-		if other := found.count(s.ARN, current.Credential); other != "" {
-			pool.done(Outcome{Secret: s.Name, ClientID: current.Credential.ClientID}.fail(errShared(other)))
+			pool.done(Outcome{Secret: s.Name, ClientID: current.Credential.ClientID}.fail(err))
 			continue
 		}
 		if s.Holder(managedsecret.Current) == current.ID && r.idle(s, current) {
@@ -120,9 +110,7 @@ func (e *Engine) Rotate(ctx context.Context, door string, req RotateRequest) (*R
 	if err != nil {
 		return nil, err
 	}
-	if r.dry, r.check = req.DryRun, req.Reconcile; req.Withhold {
-		r.removals = withheld
-	}
+	r.follow(req)
 	if req.AskedAt.IsZero() {
 		req.AskedAt = r.now()
 	}
@@ -134,6 +122,13 @@ func (e *Engine) Rotate(ctx context.Context, door string, req RotateRequest) (*R
 	report := pool.finish(ctx)
 	r.log(ctx, report)
 	return report, report.Err()
+}
+
+// follow makes the run one of the kind that a request asks for.
+func (r *run) follow(req RotateRequest) {
+	if r.dry, r.check = req.DryRun, req.Reconcile; req.Withhold {
+		r.removals = withheld
+	}
 }
 
 func (r *run) readAndRotate(ctx context.Context, id string, req RotateRequest) Outcome {
