@@ -19,6 +19,12 @@ import (
 	"databricks-credential-rotation/shared/managedsecret"
 )
 
+// whole is the value that is current, as it stands.
+func (w *world) whole(m *estatetest.Managed) string {
+	v, _ := w.AWS.Current(m.Name)
+	return v.Value
+}
+
 // Invariant 1: what one managed secret holds is not ended by the rotation of
 // another one, into which somebody has copied it.
 func TestCopies(t *testing.T) {
@@ -28,23 +34,14 @@ func TestCopies(t *testing.T) {
 		// then is what the person does on being told.
 		then func(w *world) error
 	}{
-		"bare": {func(w *world, m *estatetest.Managed) string { return w.bare(m) }, nil},
-		"whole": {func(w *world, m *estatetest.Managed) string {
-			v, _ := w.AWS.Current(m.Name)
-			return v.Value
-		}, nil},
+		"bare": {(*world).bare, nil},
+		"whole": {(*world).whole, nil},
 		"whole, and then without its id": {
-			func(w *world, m *estatetest.Managed) string {
-				v, _ := w.AWS.Current(m.Name)
-				return v.Value
-			},
+			(*world).whole,
 			func(w *world) error { return w.tryEdit(copied, credential.KeyOAuthSecretID, "") },
 		},
 		"whole, and then rotated": {
-			func(w *world, m *estatetest.Managed) string {
-				v, _ := w.AWS.Current(m.Name)
-				return v.Value
-			},
+			(*world).whole,
 			func(w *world) error {
 				_, err := w.invoke(w.t.Context(), []byte(`{"action":"rotate","secrets":["copy"],"force":true}`))
 				w.checkErr(err, "it holds the same OAuth secret as")
@@ -52,10 +49,7 @@ func TestCopies(t *testing.T) {
 			},
 		},
 		"whole, and then rotated by Secrets Manager": {
-			func(w *world, m *estatetest.Managed) string {
-				v, _ := w.AWS.Current(m.Name)
-				return v.Value
-			},
+			(*world).whole,
 			func(w *world) error {
 				w.checkErr(w.rotateSecret(copied, true), "it holds the same OAuth secret as")
 				return nil
