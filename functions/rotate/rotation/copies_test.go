@@ -34,7 +34,7 @@ func TestCopies(t *testing.T) {
 		// then is what the person does on being told.
 		then func(w *world) error
 	}{
-		"bare": {(*world).bare, nil},
+		"bare":  {(*world).bare, nil},
 		"whole": {(*world).whole, nil},
 		"whole, and then without its id": {
 			(*world).whole,
