@@ -79,8 +79,8 @@ var sabotages = []sabotage{
 	{
 		"believe the id beside a value",
 		"functions/rotate/rotation/identity.go",
-		"id := ledger.ID(c.ClientSecret)\n",
-		"id := c.OAuthSecretID\n",
+		"noted := ledger.Of(c.ClientSecret)\n",
+		"noted := *c\n",
 		engine, "TestPastedBesideAnotherId",
 	},
 	{

@@ -9,24 +9,25 @@ import "databricks-credential-rotation/shared/secret"
 // id is therefore that of the client secret which was noted with it first: note
 // values in the order in which they were stored.
 type Ledger struct {
-	ids     map[string]string // by the client secret's hash
+	first   map[string]Credential // by the client secret's hash
 	claimed map[string]bool
 }
 
 // Note takes down what a value records.
 func (l *Ledger) Note(c Credential) {
 	id := c.OAuthSecretID
-	if !c.Issued() || id == "" || l.claimed[id] || l.ID(c.ClientSecret) != "" {
+	if !c.Issued() || id == "" || l.claimed[id] || l.Of(c.ClientSecret).Issued() {
 		return
 	}
-	if l.ids == nil {
-		l.ids, l.claimed = map[string]string{}, map[string]bool{}
+	if l.first == nil {
+		l.first, l.claimed = map[string]Credential{}, map[string]bool{}
 	}
-	l.ids[c.ClientSecret.SHA256()], l.claimed[id] = id, true
+	l.first[c.ClientSecret.SHA256()], l.claimed[id] = c, true
 }
 
 // Claimed tells that an id is that of some client secret.
 func (l *Ledger) Claimed(id string) bool { return l.claimed[id] }
 
-// ID is the OAuth secret of a client secret, empty if no value recorded it.
-func (l *Ledger) ID(clientSecret secret.Text) string { return l.ids[clientSecret.SHA256()] }
+// Of is the value that tells which OAuth secret a client secret is of, with what
+// else that one recorded. It is zero if none was noted.
+func (l *Ledger) Of(clientSecret secret.Text) Credential { return l.first[clientSecret.SHA256()] }

@@ -32,7 +32,7 @@ func TestLedger(t *testing.T) {
 				l.Note(credential.Credential{ClientSecret: secret.New(v.clientSecret), OAuthSecretID: v.id})
 			}
 			for clientSecret, want := range test.want {
-				if got := l.ID(secret.New(clientSecret)); got != want {
+				if got := l.Of(secret.New(clientSecret)).OAuthSecretID; got != want {
 					t.Errorf("%s is of OAuth secret %q, want %q", clientSecret, got, want)
 				}
 			}

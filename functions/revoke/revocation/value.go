@@ -67,7 +67,7 @@ func (s *situation) learn() {
 			s.values[key] = v
 		}
 		s.ledger.Note(c)
-		v.id = s.ledger.ID(c.ClientSecret)
+		v.id = s.ledger.Of(c.ClientSecret).OAuthSecretID
 	}
 	l := s.target.leak
 	if l == nil {

@@ -7,6 +7,7 @@ var (
 	IsOurs       = isOurs
 	SuccessorID  = successorID
 	Reply        = reply
+	Identify     = (*Observation).identify
 )
 
 // MostReaders is how many readers of a predecessor an answer names.

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"slices"
 	"strings"
-	"time"
 
 	"databricks-credential-rotation/shared/credential"
 	"databricks-credential-rotation/shared/databricks"
@@ -91,7 +90,7 @@ func (o *Observation) identify(values map[string]credential.Credential) {
 	var ledger credential.Ledger
 	for _, byRun := range []bool{true, false} { // what a run has written, nobody has edited
 		for _, v := range slices.Backward(o.Versions) { // the oldest first
-			if value, ok := values[v.ID]; ok && value.ClientID == c.ClientID && strings.HasPrefix(v.ID, versionPrefix) == byRun {
+			if value := values[v.ID]; value.ClientID == c.ClientID && strings.HasPrefix(v.ID, versionPrefix) == byRun {
 				ledger.Note(value)
 			}
 		}
@@ -102,24 +101,19 @@ func (o *Observation) identify(values map[string]credential.Credential) {
 			o.Recorded[id] = v.ID
 		}
 	}
-	id := ledger.ID(c.ClientSecret)
-	if !c.Issued() || id == c.OAuthSecretID {
+	noted := ledger.Of(c.ClientSecret)
+	if !c.Issued() || noted.OAuthSecretID == c.OAuthSecretID {
 		return
 	}
 	o.Misnamed = true
 	if c.OAuthSecretID != "" {
 		if !ledger.Claimed(c.OAuthSecretID) {
-			id = "" // two ids were stored with this value, and either may be a mistake
+			noted = credential.Credential{} // two ids were stored with this value, and either may be a mistake
 		}
 		o.Beside, c.Scopes = c.Scopes, nil
 	}
-	c.OAuthSecretID, c.IssuedAt, c.ExpiresAt = id, time.Time{}, time.Time{}
-	for _, v := range o.Versions {
-		if value := values[v.ID]; id != "" && value.OAuthSecretID == id && value.ClientSecret.Equal(c.ClientSecret) {
-			c.IssuedAt, c.ExpiresAt = value.IssuedAt, value.ExpiresAt
-			if len(value.Scopes) > 0 {
-				c.Scopes = value.Scopes
-			}
-		}
+	c.OAuthSecretID, c.IssuedAt, c.ExpiresAt = noted.OAuthSecretID, noted.IssuedAt, noted.ExpiresAt
+	if len(noted.Scopes) > 0 {
+		c.Scopes = noted.Scopes
 	}
 }
