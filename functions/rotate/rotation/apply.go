@@ -17,14 +17,10 @@ import (
 	"databricks-credential-rotation/shared/trail"
 )
 
-var (
-	// errOvertaken means that another run replaced the same version first.
-	// Nothing is wrong: what it issued is current.
-	errOvertaken = errors.New("another run rotated this secret at the same time")
-	// errTaken means that the new version's id belongs to one that was
-	// current once: somebody has moved AWSCURRENT back behind it.
-	errTaken = errors.New("the id of the new version is taken by one that is not current")
-)
+// errTaken means that the id of the new version belongs to another value: that
+// of a run which was faster, and of which nothing is wrong, or of one that was
+// current once, and behind which somebody has moved AWSCURRENT back.
+var errTaken = errors.New("the id of the new version is taken")
 
 // blockedError is a block that showed only while the plan was carried out.
 type blockedError struct{ Block }
@@ -141,7 +137,7 @@ func (r *run) store(ctx context.Context, o Observation, next credential.Credenti
 		if cleanup := r.discard(ctx, o, next.OAuthSecretID, nil); cleanup != nil {
 			return cleanup
 		}
-		return r.overtaken(ctx, o, write)
+		return errTaken
 	default:
 		return fmt.Errorf("%w; whether version %s was stored is not known, so its OAuth secret %s is kept; the next run finds out",
 			r.heldOr(ctx, o, err), write.VersionID, next.OAuthSecretID)
@@ -153,19 +149,6 @@ func (r *run) store(ctx context.Context, o Observation, next credential.Credenti
 type untoldError struct{ error }
 
 func (e *untoldError) Unwrap() error { return e.error }
-
-// overtaken tells a version that another run has just made current from one
-// that stood in the way for another reason.
-func (r *run) overtaken(ctx context.Context, o Observation, write managedsecret.Write) error {
-	s, err := r.Store.Describe(ctx, o.Secret.ARN)
-	if err != nil {
-		return err
-	}
-	if write.Label == managedsecret.Current && s.Holder(managedsecret.Current) == o.Current.ID {
-		return errTaken
-	}
-	return errOvertaken
-}
 
 // checkScopes holds the scopes of a new secret against those asked for. A host
 // that ignores them would hand out a wider credential than the one replaced.

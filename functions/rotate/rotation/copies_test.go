@@ -81,8 +81,15 @@ func TestCopies(t *testing.T) {
 // Invariant 1: what an older version records may be current in another managed
 // secret that cannot be read.
 func TestRecordedAndUnreadable(t *testing.T) {
-	for _, readable := range []bool{true, false} {
-		t.Run(fmt.Sprint(readable), func(t *testing.T) {
+	for name, test := range map[string]struct {
+		make    func(w *world, m *estatetest.Managed)
+		wantErr string
+	}{
+		"readable":  {func(*world, *estatetest.Managed) {}, ""},
+		"malformed": {func(w *world, m *estatetest.Managed) { w.edit(m, credential.KeyIssuedAt, "yesterday") }, "ROTATION_ISSUED_AT"},
+		"denied":    {func(w *world, m *estatetest.Managed) { w.hide(m.ARN) }, "AccessDenied"},
+	} {
+		t.Run(name, func(t *testing.T) {
 			inWorld(t, func(w *world) {
 				m := w.register(estatetest.Registration{Name: "etl", Fresh: true})
 				w.sweep("")
@@ -94,14 +101,10 @@ func TestRecordedAndUnreadable(t *testing.T) {
 				w.sweep("")
 				orphan, err := w.Databricks.AddSecret(m.Principal.ID, databrickstest.SecretSpec{Lifetime: rotation.Fingerprint(arn, w.policy.Lifetime)})
 				w.must(err)
-				wantErr := ""
-				if !readable {
-					w.edit(m, credential.KeyIssuedAt, "yesterday")
-					wantErr = "ROTATION_ISSUED_AT"
-				}
+				test.make(w, m)
 				time.Sleep(w.policy.Grace + hour)
 				_, err = w.engine.Sweep(w.t.Context(), true, false)
-				w.checkErr(err, wantErr)
+				w.checkErr(err, test.wantErr)
 				if slices.Contains(w.ids(m), orphan.ID) {
 					t.Error("the orphan is still there, so nothing was looked at")
 				}
@@ -155,6 +158,21 @@ func TestSurveyFails(t *testing.T) {
 			})
 		})
 	}
+}
+
+// What has no value holds nothing, and what may not be read is no reason to leave
+// a credential that somebody has put there for good.
+func TestSurveyGoesOn(t *testing.T) {
+	inWorld(t, func(w *world) {
+		m := w.register(estatetest.Registration{Name: "etl", Bare: true})
+		w.register(estatetest.Registration{Name: "last", Fresh: true}) // what is read after them is no excuse
+		w.secondFor("empty", "")
+		w.hide(w.secondFor("hidden", w.bare(m)))
+		w.rotateNow()
+		if c := w.current(m); !rotation.IsOurs(m.ARN, w.oauthSecret(m, c.OAuthSecretID)) {
+			t.Error("the rotation has not taken it over")
+		}
+	})
 }
 
 // Invariant 1: a value that is no credential as it stands still belongs to its

@@ -237,19 +237,16 @@ func (r *run) bring(ctx context.Context, s managedsecret.Secret, current Version
 	write := managedsecret.Write{Label: managedsecret.Current, VersionID: o.nextVersionID()}
 	issued, err := r.issue(ctx, o, *plan.Issue, write)
 	if errors.Is(err, errTaken) {
-		// With all versions read, an id is found that none has. Unless another
-		// run was first, and the answer that it was not was a stale one.
-		switch err = r.readVersions(ctx, &o); {
-		case errors.Is(err, errDisagree):
-			err = errOvertaken
-		case err == nil:
+		// Of all versions, either another one is current now, or an id is found
+		// that none has.
+		if err = r.readVersions(ctx, &o); err == nil {
 			write.VersionID = o.nextVersionID()
 			issued, err = r.issue(ctx, o, *plan.Issue, write)
 		}
 	}
 	var blocked *blockedError
 	switch {
-	case errors.Is(err, errOvertaken):
+	case errors.Is(err, errDisagree), errors.Is(err, errTaken):
 		out.Overtaken = true
 		return out
 	case err == nil || errors.As(err, new(*untoldError)):

@@ -46,6 +46,9 @@ func (r *run) readVersions(ctx context.Context, o *Observation) error {
 	missing := map[string]error{}
 	partial := false
 	for _, v := range versions {
+		if v.ID != o.Current.ID && slices.Contains(v.Labels, managedsecret.Current) {
+			return errDisagree
+		}
 		full, err := r.Store.Version(ctx, o.Secret.ARN, v.ID)
 		switch {
 		case errors.Is(err, managedsecret.ErrNotFound):

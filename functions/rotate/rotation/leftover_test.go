@@ -14,6 +14,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"databricks-credential-rotation/functions/rotate/rotation"
+	"databricks-credential-rotation/shared/awstest"
 	"databricks-credential-rotation/shared/databricks"
 	"databricks-credential-rotation/shared/databrickstest"
 	"databricks-credential-rotation/shared/estatetest"
@@ -192,12 +193,26 @@ func TestForcedOnce(t *testing.T) {
 // secondFor registers another managed secret for a principal.
 func (w *world) secondFor(name, value string) string {
 	w.t.Helper()
-	out, err := w.SecretsManager("operator").CreateSecret(w.t.Context(), &secretsmanager.CreateSecretInput{
-		Name: &name, SecretString: &value,
+	in := &secretsmanager.CreateSecretInput{
+		Name: &name,
 		Tags: []types.Tag{{Key: aws.String(managedsecret.TagKey), Value: aws.String(managedsecret.TagValue)}},
-	})
+	}
+	if value != "" {
+		in.SecretString = &value
+	}
+	out, err := w.SecretsManager("operator").CreateSecret(w.t.Context(), in)
 	w.must(err)
 	return *out.ARN
+}
+
+// hide has Secrets Manager refuse to tell the value of a secret.
+func (w *world) hide(arn string) {
+	w.AWS.SetAuthorizer(func(_ context.Context, a awstest.Access) error {
+		if a.Action == "secretsmanager:GetSecretValue" && a.Resource == arn && strings.Contains(a.Caller, "rotate") {
+			return errors.New("because no identity-based policy allows it")
+		}
+		return nil
+	})
 }
 
 // Two managed secrets that hold one OAuth secret are an error before the

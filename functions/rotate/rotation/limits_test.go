@@ -275,8 +275,8 @@ func TestOvertaken(t *testing.T) {
 			w.Databricks.Faults().Add(faulttest.Fault{Op: databrickstest.OpWorkspaceDeleteSecret, Kind: faulttest.ServerError, Times: faulttest.Forever})
 		}, "could not be deleted and is left to a later run"},
 		"cannot see who won": {func(w *world) {
-			w.AWS.Faults().Add(faulttest.Fault{Op: "DescribeSecret", Kind: faulttest.ServerError, Times: faulttest.Forever})
-		}, "describing the secret"},
+			w.AWS.Faults().Add(faulttest.Fault{Op: "ListSecretVersionIds", Kind: faulttest.ServerError, Times: faulttest.Forever})
+		}, "listing the versions"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			inWorld(t, func(w *world) {

@@ -127,7 +127,7 @@ func (p protocol) create(ctx context.Context) error {
 	_, err = p.issue(ctx, o, *plan.Issue, managedsecret.Write{
 		VersionID: p.token, Label: managedsecret.Pending, RotationToken: p.rotationToken,
 	})
-	if errors.Is(err, errOvertaken) {
+	if errors.Is(err, errTaken) {
 		return nil // an attempt at the same time has filled the version
 	}
 	return err
