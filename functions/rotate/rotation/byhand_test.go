@@ -154,22 +154,72 @@ func TestPredecessorIsBack(t *testing.T) {
 }
 
 // Invariant 5: a successor has the scopes of the value that it replaces, not of
-// the one whose id is beside it.
+// the one whose id is beside it. Nor is it tried with those.
 func TestPastedScopes(t *testing.T) {
-	inWorld(t, func(w *world) {
-		m := w.register(estatetest.Registration{Name: "etl", Fresh: true, AccountLevel: true})
-		w.sweep("")
-		narrow, err := w.Databricks.AddSecret(m.Principal.ID, databrickstest.SecretSpec{Scopes: []string{"sql"}, Lifetime: 365 * day})
-		w.must(err)
-		w.edit(m, credential.KeyClientSecret, narrow.Value)
-		m.Scopes = []string{"sql"}
-		time.Sleep(w.policy.Interval)
-		w.sweep("")
-		if c := w.current(m); !slices.Equal(c.Scopes, []string{"sql"}) {
-			t.Errorf("the successor has the scopes %v", c.Scopes)
-		}
-		w.found = nil // a person has changed the scopes
-	})
+	for name, test := range map[string]struct{ check, deleted bool }{
+		"when due":                                  {false, false},
+		"by a reconcile":                            {true, false},
+		"when due, and the other one is gone":       {false, true},
+		"by a reconcile, and the other one is gone": {true, true},
+	} {
+		t.Run(name, func(t *testing.T) {
+			inWorld(t, func(w *world) {
+				m := w.register(estatetest.Registration{Name: "etl", Fresh: true, AccountLevel: true, Scopes: []string{"jobs"}})
+				w.sweep("")
+				other := w.current(m).OAuthSecretID
+				narrow, err := w.Databricks.AddSecret(m.Principal.ID, databrickstest.SecretSpec{Scopes: []string{"sql"}, Lifetime: 365 * day})
+				w.must(err)
+				w.edit(m, credential.KeyClientSecret, narrow.Value)
+				m.Scopes = []string{"sql"}
+				if test.deleted {
+					w.DeleteByHand(m, other)
+				}
+				if !test.check {
+					time.Sleep(w.policy.Interval)
+				}
+				_, err = w.engine.Sweep(w.t.Context(), test.check, false)
+				w.must(err)
+				if c := w.current(m); c.ClientSecret.Reveal() == narrow.Value || !slices.Equal(c.Scopes, []string{"sql"}) {
+					t.Errorf("the successor has the scopes %v", c.Scopes)
+				}
+				w.found = nil // a person has changed the scopes
+			})
+		})
+	}
+}
+
+// A reconcile looks at whose a value is while its version is new, if it may be
+// another one's.
+func TestReconcileLooksAtNewVersions(t *testing.T) {
+	for name, test := range map[string]struct {
+		write func(w *world, m *estatetest.Managed) error
+		want  rotation.Status
+		reads int
+	}{
+		"the one before": {func(w *world, m *estatetest.Managed) error { return w.RollBackByHand(w.t.Context(), m, w.policy.Grace) }, rotation.Rotated, 1},
+		"the only one, as it was": {func(w *world, m *estatetest.Managed) error {
+			time.Sleep(w.policy.Grace)
+			w.sweep("")
+			return w.tryPut(m, w.whole(m)+" ")
+		}, rotation.Unchanged, 0},
+	} {
+		t.Run(name, func(t *testing.T) {
+			inWorld(t, func(w *world) {
+				m := w.register(estatetest.Registration{Name: "etl", AccountLevel: true})
+				time.Sleep(w.policy.Interval)
+				w.sweep("")
+				w.must(test.write(w, m))
+				w.ResetCalls()
+				report, err := w.engine.Sweep(w.t.Context(), true, false)
+				if w.must(err); report.Counts[test.want] != 1 {
+					t.Errorf("counts %v, want %s", report.Counts, test.want)
+				}
+				if n := w.calls()["ListSecretVersionIds"]; n != test.reads {
+					t.Errorf("its versions are listed %d times, want %d", n, test.reads)
+				}
+			})
+		})
+	}
 }
 
 // Invariant 5: what is put back without ids keeps the scopes that an older

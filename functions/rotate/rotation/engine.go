@@ -362,7 +362,7 @@ var errDisagree = errors.New("the answers of Secrets Manager disagree about whic
 // observe asks Databricks, makes the plan, and reads more for as long as the
 // plan needs it.
 func (r *run) observe(ctx context.Context, o Observation) (Observation, Plan, error) {
-	o.Now = r.now()
+	o.Now, o.Check = r.now(), r.check
 	host := hostOf(o.Current.Credential)
 	if o.Current.Credential.ServicePrincipalID == "" {
 		principal, err := r.Databricks.FindPrincipal(ctx, host, o.Current.Credential.ClientID)
@@ -371,17 +371,9 @@ func (r *run) observe(ctx context.Context, o Observation) (Observation, Plan, er
 		}
 		o.Principal = &principal
 	}
-	list := func() (err error) {
-		o.Listed, err = r.Databricks.ListSecrets(ctx, host, o.principalID())
-		return missingPrincipal(err, credential.KeyServicePrincipalID)
-	}
-	if err := list(); err != nil {
-		return o, Plan{}, err
-	}
-	if r.check && o.Current.Credential.Issued() {
-		if err := r.try(ctx, &o); err != nil {
-			return o, Plan{}, err
-		}
+	var err error
+	if o.Listed, err = r.Databricks.ListSecrets(ctx, host, o.principalID()); err != nil {
+		return o, Plan{}, missingPrincipal(err, credential.KeyServicePrincipalID)
 	}
 	asked := map[Need]bool{}
 	for {
@@ -408,13 +400,10 @@ func (r *run) observe(ctx context.Context, o Observation) (Observation, Plan, er
 				o.Principal, err = &p, missingPrincipal(err, credential.KeyServicePrincipalID)
 			case NeedVersions:
 				err = r.readVersions(ctx, &o)
-				if err == nil && o.Misnamed && o.Tried {
-					// It was tried with the scopes of another one, perhaps.
+				if err == nil && o.Misnamed {
+					// If it was tried, then with the scopes of another one, perhaps.
 					o.Tried, o.Authenticates, o.Granted = false, false, nil
 					delete(asked, NeedTrial)
-					if r.check {
-						err = r.try(ctx, &o)
-					}
 				}
 			}
 			if err != nil {

@@ -4,7 +4,6 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"strconv"
-	"strings"
 	"time"
 
 	"databricks-credential-rotation/shared/databricks"
@@ -37,9 +36,6 @@ func successorID(arn, versionID string, attempt int) string {
 
 // succeeds tells whether a run has written a version in the place of another.
 func succeeds(arn, previous, id string) bool {
-	if previous == "" || !strings.HasPrefix(id, versionPrefix) {
-		return false
-	}
 	for attempt := range 4 {
 		if id == successorID(arn, previous, attempt) {
 			return true

@@ -102,14 +102,17 @@ func (m *making) look() {
 	switch _, listed := m.live[m.c.OAuthSecretID]; {
 	case !m.c.Issued():
 		m.needs(NeedPrincipal, o.Principal != nil)
-	case m.c.OAuthSecretID == "" && o.Recorded == nil:
-		// Somebody has put it there. Another version may know its id.
+	case o.Recorded == nil && (m.c.OAuthSecretID == "" || o.mayBeMisnamed() && (!listed || m.looksAtNew())):
+		// Somebody has put it there. Another version may know its id, and its
+		// scopes, which it is tried with.
 		m.needs(NeedVersions, false)
 	case !listed:
 		// Listed it would be alive. Not listed it may still be: the list may
 		// lag, or the credential is somebody else's whose id is not known.
 		m.needs(NeedTrial, o.Tried)
 		m.needs(NeedPrincipal, o.Principal != nil)
+	case o.Check && !o.Tried:
+		m.needs(NeedTrial, false)
 	case !m.alive:
 		// Listed and refused: the directory may know why.
 		m.needs(NeedPrincipal, o.Principal != nil)
@@ -219,14 +222,16 @@ func (m *making) keep(s databricks.OAuthSecret, why string) {
 	m.inGrace = append(m.inGrace, s.ID+why)
 }
 
+// looksAtNew tells that whose a value is is found out although nothing is to be
+// done: by a reconcile, while the version is new, and if it may be another one's.
+func (m *making) looksAtNew() bool {
+	return m.o.Check && len(m.live) > 1 && m.o.Now.Sub(m.o.Current.CreatedAt) < newVersion
+}
+
 // mustIdentify tells that the versions must say which OAuth secret the current
-// value is of, before anything is done for which that counts. A reconcile, which
-// has tried the value, looks even if nothing is to be done, while the version is
-// new.
+// value is of, before anything is done for which that counts.
 func (m *making) mustIdentify(reason Reason) bool {
-	isNew := m.o.Now.Sub(m.o.Current.CreatedAt) < newVersion
-	return m.o.Recorded == nil && m.o.mayBeMisnamed() &&
-		(reason != "" || len(m.Retire) > 0 || m.o.Tried && m.alive && len(m.live) > 1 && isNew)
+	return m.o.Recorded == nil && m.o.mayBeMisnamed() && (reason != "" || len(m.Retire) > 0)
 }
 
 // spare takes back removals that may hit what somebody uses.

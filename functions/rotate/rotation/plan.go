@@ -65,6 +65,8 @@ type Observation struct {
 	Inactive bool
 	// Force asks for a rotation whatever the age.
 	Force bool
+	// Check asks whether the current credential works, listed or not.
+	Check bool
 	// Token is the version that a running step of the rotation protocol is to
 	// fill; empty at the other doors.
 	Token string

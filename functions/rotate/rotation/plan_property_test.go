@@ -188,6 +188,7 @@ func drawObservation(t *rapid.T) rotation.Observation {
 	}
 	o.Secret.LastChanged = ago(age("changed"))
 	o.Force = rapid.Bool().Draw(t, "force")
+	o.Check = rapid.Bool().Draw(t, "check")
 	o.Alone = rapid.Bool().Draw(t, "alone")
 	o.Withhold = rapid.Bool().Draw(t, "withhold")
 	c.ClientID = rapid.SampledFrom([]string{c.ClientID, exclusiveID, analystID}).Draw(t, "client id")

@@ -145,6 +145,8 @@ func misnamed(o *rotation.Observation) {
 
 func force(o *rotation.Observation) { o.Force = true }
 
+func check(o *rotation.Observation) { o.Check = true }
+
 func withhold(o *rotation.Observation) { o.Withhold = true }
 
 // exclusive is a principal that the policy declares ours, in a run that has
@@ -244,6 +246,13 @@ func TestPlan(t *testing.T) {
 
 		// A current credential that is not listed.
 		{"not listed: it is tried before it is called dead", observed(5*day, unlisted), needs(needTrial, needPrincipal)},
+		{"not listed, and no run has written it: the versions say with what it is tried", observed(5*day, unlisted, byProtocol(ago(day))), needs(needVersions)},
+		{"reconciled: tried", observed(5*day, check), needs(needTrial)},
+		{"reconciled, and it works", observed(5*day, check, tried(true)), decision{}},
+		{"reconciled: what no run has written may be another one's", observed(5*day, check, list(theirs("f1", day)), byProtocol(ago(2*day)), written(2*day-time.Second)), needs(needVersions)},
+		{"reconciled, and there is no other one", observed(5*day, check, byProtocol(ago(hour)), written(hour)), needs(needTrial)},
+		{"reconciled two days after it was written: nothing new", observed(5*day, check, list(theirs("f1", day)), byProtocol(ago(2*day)), written(2*day)), needs(needTrial)},
+		{"what no run has written, without a reconcile", observed(5*day, list(theirs("f1", day)), byProtocol(ago(hour)), written(hour)), decision{Foreign: []string{"f1"}}},
 		{"not listed and refused", observed(5*day, unlisted, tried(false), principal(true)), decision{Issue: rotation.Dead}},
 		{"not listed and working: the list lags", observed(5*day, unlisted, tried(true), principal(true)), decision{}},
 		{"expired in the list is not alive", observed(100 * day), needs(needTrial, needPrincipal)},
@@ -313,7 +322,7 @@ func TestPlan(t *testing.T) {
 		{"due, but a protocol rotation is under way", observed(31*day, pendingSince(token, hour)), decision{}},
 		{"asked for, but a protocol rotation is under way", observed(5*day, force, pendingSince(token, hour)), decision{Block: rotation.InProgress}},
 		{"dead: a protocol rotation is not waited for", observed(31*day, unlisted, tried(false), principal(true), pendingSince(token, hour)), decision{Issue: rotation.Dead}},
-		{"pending secret is kept", observed(5*day, pendingSince(token, hour), list(ours("n1", hour)), recorded("n1", token), func(o *rotation.Observation) { o.Secret.LastChanged = ago(3 * day) }), decision{}},
+		{"pending secret is kept", observed(5*day, pendingSince(token, testPolicy.Grace+hour/2), list(ours("n1", testPolicy.Grace+hour/2)), recorded("n1", token), func(o *rotation.Observation) { o.Secret.LastChanged = ago(3 * day) }), decision{}},
 		{"pending one second before it is stale", observed(31*day, pendingSince(token, 25*hour-time.Second)), decision{}},
 		{"stale pending is given up, and rotation goes on", observed(31*day, pendingSince(token, 25*hour)), decision{Clear: token, Issue: rotation.Due}},
 		{"pending left on the current version says nothing", observed(31*day, func(o *rotation.Observation) {
@@ -380,6 +389,11 @@ func byProtocol(end time.Time) func(*rotation.Observation) {
 		o.Secret.Labels = map[string][]string{id: {managedsecret.Current}, "before": {managedsecret.Previous}}
 		o.Current.ID, o.Secret.LastRotated = id, end
 	}
+}
+
+// written has the current version be of that age, whatever its credential's.
+func written(age time.Duration) func(*rotation.Observation) {
+	return func(o *rotation.Observation) { o.Current.CreatedAt = ago(age) }
 }
 
 // Invariant 5: the successor asks for the scopes of what it replaces.
