@@ -36,7 +36,7 @@ func MakePlan(p policy.Policy, o Observation) Plan {
 	if reason == "" || m.isHeldUp(reason) || !m.findRoom(reason) {
 		return m.Plan
 	}
-	if m.alive && !o.Tried && o.scopesUnnamed(m.live) {
+	if m.alive && !o.Tried && m.scopesUnnamed() {
 		// A host that lists no scopes does not make a secret unrestricted: only
 		// a token for all-apis shows that (invariant 5).
 		return Plan{Needs: []Need{NeedTrial}}
@@ -419,7 +419,7 @@ func (o Observation) scopes(p policy.Policy, live map[string]databricks.OAuthSec
 	case len(o.Granted) > 0 && !unrestricted(o.Granted):
 		return credential.NormalizeScopes(o.Granted), true
 	case !c.Issued():
-		if role, ok := p.RoleOf(c.ClientID); ok && len(role.Scopes) > 0 {
+		if role, ok := p.RoleOf(c.ClientID); ok {
 			return credential.NormalizeScopes(role.Scopes), true
 		}
 		return []string{credential.AllAPIs}, true
@@ -451,10 +451,8 @@ func (o Observation) scopes(p policy.Policy, live map[string]databricks.OAuthSec
 
 // scopesUnnamed tells that neither the list nor the value names the scopes of
 // the current credential.
-func (o Observation) scopesUnnamed(live map[string]databricks.OAuthSecret) bool {
-	c := o.Current.Credential
-	listed, isListed := live[c.OAuthSecretID]
-	return c.Issued() && isListed && len(listed.Scopes) == 0 && len(c.Scopes) == 0
+func (m *making) scopesUnnamed() bool {
+	return len(m.live[m.c.OAuthSecretID].Scopes) == 0 && len(m.c.Scopes) == 0
 }
 
 func (o Observation) createdAt(versionID string) time.Time {

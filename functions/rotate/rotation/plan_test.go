@@ -257,6 +257,8 @@ func TestPlan(t *testing.T) {
 		{"not listed and working: the list lags", observed(5*day, unlisted, tried(true), principal(true)), decision{}},
 		{"expired in the list is not alive", observed(100 * day), needs(needTrial, needPrincipal)},
 		{"expired", observed(100*day, tried(false), principal(true)), decision{Issue: rotation.Dead}},
+		{"works, nothing is listed, and nothing names its scopes", observed(31*day, unlisted, tried(true), principal(true), change(func(c *credential.Credential) { c.Scopes = nil })), decision{Block: rotation.Scopes}},
+		{"dead, and nothing names its scopes: another one's are not its own", observed(5*day, unlisted, list(ours("p1", day, "sql")), predecessor("p1", ago(hour)), tried(false), principal(true), change(func(c *credential.Credential) { c.Scopes = nil })), decision{Block: rotation.Scopes}},
 		{"due, and nothing names its scopes: tried first", observed(31*day, change(func(c *credential.Credential) { c.Scopes = nil })), needs(needTrial)},
 		{"listed but refused: the directory is asked why", observed(5*day, tried(false)), needs(needPrincipal)},
 		{"listed but refused", observed(5*day, tried(false), principal(true)), decision{Issue: rotation.Dead}},
