@@ -63,6 +63,27 @@ func TestRevokedMeanwhile(t *testing.T) {
 	}
 }
 
+// What is revoked between two steps of the rotation protocol goes no further. A
+// test changes nothing, and may be asked for at any time.
+func TestStepsUnderHold(t *testing.T) {
+	inWorld(t, func(w *world) {
+		m := w.register(estatetest.Registration{Name: "etl", AccountLevel: true})
+		w.mustStep(m, "createSecret")
+		before, ids := w.current(m), w.ids(m)
+		w.Revoking(m)
+		w.must(managedsecret.Store{API: w.SecretsManager("revoke")}.SetHold(w.t.Context(), m.ARN, managedsecret.Hold{Kind: managedsecret.Revoked, Since: w.Now()}))
+		for _, step := range []string{"createSecret", "setSecret", "finishSecret"} {
+			if err := w.step(m, step); err == nil || !strings.Contains(err.Error(), "its credential was revoked") {
+				t.Errorf("%s says %v", step, err)
+			}
+		}
+		w.mustStep(m, "testSecret")
+		if diff := cmp.Diff(ids, w.ids(m)); diff != "" || w.current(m).OAuthSecretID != before.OAuthSecretID {
+			t.Errorf("another credential became current, or the principal's OAuth secrets changed (-before +after):\n%s", diff)
+		}
+	})
+}
+
 // A role that may not write for another reason is told apart.
 func TestDenied(t *testing.T) {
 	inWorld(t, func(w *world) {

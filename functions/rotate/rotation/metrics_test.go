@@ -124,7 +124,7 @@ func TestMetrics(t *testing.T) {
 		_, err = w.engine.Rotate(t.Context(), "direct", rotation.RotateRequest{Secrets: []string{"three"}, Force: true})
 		w.must(err)
 		expect("direct", map[string]float64{"Secrets": 1, "Rotated": 1})
-		for _, name := range []string{"OldestCredentialDays", "Overdue", "DeadCurrent", "Withheld"} {
+		for _, name := range []string{"OldestCredentialDays", "DaysToFirstExpiry", "Overdue", "DeadCurrent", "Withheld"} {
 			if value, ok := w.lastMetrics().values[name]; ok {
 				t.Errorf("a run over one secret says that %s is %v", name, value)
 			}

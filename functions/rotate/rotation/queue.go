@@ -48,10 +48,10 @@ func (r *run) queue(ctx context.Context, report *Report) {
 		secretOf[string(body)] = name
 	}
 	unsent, err := r.Queue.Send(ctx, bodies)
-	if err != nil {
-		r.Log.ErrorContext(ctx, "queueing failed", "queued", len(bodies)-len(unsent), "left", len(unsent), "error", err.Error())
-	}
 	report.Queued = len(bodies) - len(unsent)
+	if err != nil {
+		r.Log.ErrorContext(ctx, "queueing failed", "queued", report.Queued, "left", len(unsent), "error", err.Error())
+	}
 	report.Left = nil
 	for _, body := range unsent {
 		report.Left = append(report.Left, secretOf[body])
