@@ -244,7 +244,6 @@ func (r *run) bring(ctx context.Context, s managedsecret.Secret, current Version
 			issued, err = r.issue(ctx, o, *plan.Issue, write)
 		}
 	}
-	var blocked *blockedError
 	switch {
 	case errors.Is(err, errDisagree), errors.Is(err, errTaken):
 		out.Overtaken = true
@@ -252,8 +251,6 @@ func (r *run) bring(ctx context.Context, s managedsecret.Secret, current Version
 	case err == nil || errors.As(err, new(*untoldError)):
 		out.Issued, out.Version = issued.OAuthSecretID, write.VersionID
 		out.IssuedAt, out.ExpiresAt = issued.IssuedAt, issued.ExpiresAt
-	case errors.As(err, &blocked):
-		out.Block = &Block{blocked.Kind, err.Error()} // with what became of the new one
 	}
 	return out.fail(errors.Join(err, kept))
 }

@@ -63,6 +63,30 @@ func TestRevokedMeanwhile(t *testing.T) {
 	}
 }
 
+// Nor is a label that Secrets Manager has left taken off what was revoked
+// meanwhile, and that is no failure of the run.
+func TestRevokedBeforeALabelIsTakenOff(t *testing.T) {
+	inWorld(t, func(w *world) {
+		m := w.register(estatetest.Registration{Name: "etl", AccountLevel: true})
+		w.mustStep(m, "createSecret") // by hand, so that nobody goes on
+		time.Sleep(26 * hour)
+		hold := func(c faulttest.Call) {
+			if c.Op == databrickstest.OpAccountListSecrets {
+				w.must(managedsecret.Store{API: w.SecretsManager("revoke")}.SetHold(w.t.Context(), m.ARN, managedsecret.Hold{Kind: managedsecret.Revoked, Since: w.Now()}))
+			}
+		}
+		w.Databricks.Faults().OnCall(hold, nil)
+		w.Revoking(m)
+		report, err := w.engine.Sweep(w.t.Context(), true, false)
+		if w.checkErr(err, "its credential was revoked"); report.Counts[rotation.Blocked] != 1 {
+			t.Errorf("counts %v, want it blocked", report.Counts)
+		}
+		if _, ok := w.AWS.Labelled(m.Name, managedsecret.Pending); !ok {
+			t.Error("the label is gone")
+		}
+	})
+}
+
 // What is revoked between two steps of the rotation protocol goes no further. A
 // test changes nothing, and may be asked for at any time.
 func TestStepsUnderHold(t *testing.T) {

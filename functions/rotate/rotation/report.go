@@ -92,14 +92,18 @@ func newOutcome(s managedsecret.Secret, current Version) Outcome {
 	return Outcome{Secret: s.Name, ClientID: current.Credential.ClientID}
 }
 
+// fail takes down what went wrong, or what stands in the way.
 func (o Outcome) fail(err error) Outcome {
 	o.Err = err
+	if blocked := (*blockedError)(nil); errors.As(err, &blocked) {
+		o.Block = &Block{blocked.Kind, err.Error()} // with what became of the new credential
+	}
 	return o
 }
 
 // fault is what went wrong besides what the block tells.
 func (o Outcome) fault() error {
-	if o.Block != nil && errors.As(o.Err, new(*blockedError)) {
+	if errors.As(o.Err, new(*blockedError)) {
 		return nil
 	}
 	return o.Err
