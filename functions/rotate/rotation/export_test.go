@@ -7,6 +7,7 @@ var (
 	IsOurs       = isOurs
 	SuccessorID  = successorID
 	Reply        = reply
+	Earlier      = earlier
 	Identify     = (*Observation).identify
 )
 

@@ -7,6 +7,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/secretsmanager"
 
 	"databricks-credential-rotation/functions/rotate/rotation"
+	"databricks-credential-rotation/shared/databrickstest"
 	"databricks-credential-rotation/shared/estatetest"
 	"databricks-credential-rotation/shared/managedsecret"
 )
@@ -78,4 +79,31 @@ func TestReportTellsAges(t *testing.T) {
 			t.Error("the new one is older")
 		}
 	})
+}
+
+// An answer lists what there is something to say about.
+func TestReportLists(t *testing.T) {
+	inWorld(t, func(w *world) {
+		m := w.register(estatetest.Registration{Name: "etl"})
+		for _, want := range []int{0, 1} {
+			report, err := w.engine.Sweep(w.t.Context(), true, false)
+			if w.must(err); len(report.Outcomes) != want || report.Counts[rotation.Unchanged] != 1 {
+				t.Errorf("counts %v, and listed are %+v", report.Counts, report.Outcomes)
+			}
+			_, err = w.Databricks.AddSecret(m.Principal.ID, databrickstest.SecretSpec{Lifetime: 365 * day})
+			w.must(err)
+		}
+	})
+}
+
+// A credential of unknown age is neither the oldest nor the first to expire.
+func TestEarlier(t *testing.T) {
+	never, then, later := time.Time{}, time.Unix(1, 0), time.Unix(2, 0)
+	for _, test := range []struct{ a, b, want time.Time }{
+		{never, never, never}, {never, then, then}, {then, never, then}, {then, later, then}, {later, then, then},
+	} {
+		if got := rotation.Earlier(test.a, test.b); !got.Equal(test.want) {
+			t.Errorf("of %v and %v the earlier is %v", test.a, test.b, got)
+		}
+	}
 }
