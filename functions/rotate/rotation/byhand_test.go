@@ -385,26 +385,6 @@ func TestDamagedValue(t *testing.T) {
 	}
 }
 
-// A replacement, for which there is no next run, meets a change.
-func TestReplaceMeetsAChange(t *testing.T) {
-	inWorld(t, func(w *world) {
-		m := w.register(estatetest.Registration{Name: "etl", AccountLevel: true})
-		w.sweep("")
-		w.put(m, w.bare(m))
-		changed := false
-		w.Databricks.Faults().OnCall(func(call faulttest.Call) {
-			if call.Op == databrickstest.OpAccountListSecrets && !changed {
-				changed = true
-				w.put(m, w.bare(m)+" ")
-			}
-		}, func(faulttest.Call) {})
-		out, err := w.engine.Replace(w.t.Context(), "revoke", m.ARN, nil)
-		if w.must(err); out.Issued == "" {
-			t.Errorf("nothing was issued: %+v", out)
-		}
-	})
-}
-
 // What Secrets Manager has rotated long ago costs a reconcile no versions, though
 // somebody else's OAuth secret is beside it.
 func TestVersionsOfTheProtocolAtRest(t *testing.T) {

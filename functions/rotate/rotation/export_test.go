@@ -14,5 +14,8 @@ var (
 // MostReaders is how many readers of a predecessor an answer names.
 const MostReaders = mostReaders
 
+// MaxTries is how often a run turns to a secret.
+const MaxTries = maxTries
+
 // MaxReceives is for tests that hold it against the template.
 const MaxReceives = maxReceives

@@ -158,6 +158,37 @@ func TestQueue(t *testing.T) {
 	})
 }
 
+// What nothing has to be done for takes nobody's place, and where there is no
+// queue, or nothing may be done, the sweep looks at all itself.
+func TestQueueTakesWork(t *testing.T) {
+	for name, test := range map[string]struct {
+		due, queue, dry bool
+		want, queued    int
+	}{
+		"idle":               {false, true, false, 0, 0},
+		"due":                {true, true, false, 2, 8},
+		"due, without queue": {true, false, false, 10, 0},
+		"due, dry":           {true, true, true, 10, 0},
+	} {
+		t.Run(name, func(t *testing.T) {
+			inWorld(t, func(w *world) {
+				if test.queue {
+					w.withQueue()
+				}
+				w.fleet(10)
+				if !test.due {
+					w.sweep("") // what has just been written, the next sweep reads again
+				}
+				w.engine.QueueAbove = 2
+				report, err := w.engine.Sweep(w.t.Context(), false, test.dry)
+				if w.must(err); report.Counts[rotation.Rotated] != test.want || report.Queued != test.queued || len(report.Left) > 0 {
+					t.Errorf("counts %v, %d queued, left %v", report.Counts, report.Queued, report.Left)
+				}
+			})
+		})
+	}
+}
+
 // A message that makes no sense is given up at once: no repetition mends it.
 func TestQueueGarbage(t *testing.T) {
 	inWorld(t, func(w *world) {
