@@ -360,7 +360,15 @@ func (s *situation) takes(l live, all []live) bool {
 // needsNew says why a managed secret needs a new credential, empty if it does
 // not.
 func (s *situation) needsNew(m *managed, all []live) string {
-	if s.issued[m.secret.ARN] != "" {
+	if id := s.issued[m.secret.ARN]; id != "" {
+		// To reads that lag a rotation by Secrets Manager may show only now. It is
+		// given up like any other, or it would bring back what was there before.
+		issued := slices.IndexFunc(all, func(l live) bool { return l.ID == id })
+		if issued >= 0 && slices.ContainsFunc(all, func(l live) bool {
+			return l.kind == kindPending && l.owner == m && l.CreateTime.Before(all[issued].CreateTime)
+		}) {
+			return "a rotation by Secrets Manager was under way, and showed late"
+		}
 		return ""
 	}
 	c := m.current.credential

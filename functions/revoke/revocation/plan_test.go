@@ -151,6 +151,17 @@ func begun(gone ...string) func(*situation, *managed) {
 	}
 }
 
+// later is when what was issued is of some age.
+func later(age time.Duration) func(*situation, *managed) {
+	return func(s *situation, _ *managed) {
+		for i := range s.listed {
+			if s.listed[i].ID == "new" {
+				s.listed[i] = oursAged("new", age)
+			}
+		}
+	}
+}
+
 // other is a second managed secret of the principal, that is not meant.
 func other(id string) func(*situation, *managed) {
 	return func(s *situation, _ *managed) {
@@ -172,6 +183,8 @@ func TestPlanTable(t *testing.T) {
 	}{
 		{"replace", Replace, etl(), []string{"replace", "delete cur", "delete pred"}},
 		{"replace, the younger first", Replace, etl(lists(oursAged("old", 60*day))), []string{"replace", "delete cur", "delete pred", "delete old"}},
+		{"replace, and what was pending shows only then", Replace, etl(lists(oursAged("old", time.Minute)), begun("cur", "pred"), pendingOne("old")), []string{"replace", "delete old"}},
+		{"replace, and a rotation of the new one begins", Replace, etl(begun("cur", "pred"), later(time.Minute), lists(oursAged("next", 0)), pendingOne("next")), nil},
 		{"replace leaves what is somebody else's", Replace, etl(lists(theirsAged("f", day))), []string{"replace", "delete cur", "delete pred"}},
 		{"replace, with what is somebody else's", Replace, etl(lists(theirsAged("f", day)), withForeign), []string{"replace", "delete cur", "delete pred", "delete f after etl"}},
 		{"replace never takes another managed secret's", Replace, etl(other("o"), withForeign), []string{"replace", "delete cur", "delete pred"}},
