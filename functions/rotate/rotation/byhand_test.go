@@ -430,6 +430,9 @@ func TestBudgetHoldsForTheQueue(t *testing.T) {
 		if done := q.work(); done != 20 || len(q.redelivered) > 0 {
 			t.Errorf("%d messages are done with, and delivered again: %v", done, q.redelivered)
 		}
+		if dead := q.receive(q.DeadLetterURL); len(dead) > 0 {
+			t.Errorf("%d messages were given up", len(dead))
+		}
 		left := 0
 		for _, m := range all {
 			left += len(w.ids(m)) - 1

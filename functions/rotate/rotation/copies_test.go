@@ -157,6 +157,20 @@ func TestSurveyFails(t *testing.T) {
 	}
 }
 
+// Invariant 1: a replica is rotated elsewhere, and ends no survey.
+func TestSurveyPassesReplicas(t *testing.T) {
+	inWorld(t, func(w *world) {
+		w.register(estatetest.Registration{Name: "aaa", Fresh: true, AccountLevel: true})
+		m := w.register(estatetest.Registration{Name: "etl", Fresh: true, AccountLevel: true})
+		w.register(estatetest.Registration{Name: "zzz", Fresh: true, AccountLevel: true})
+		w.sweep("")
+		w.secondFor("copy", w.bare(m))
+		w.engine.Store.API = replicas{w.SecretsManager("rotate"), []string{"aaa", "zzz"}}
+		_, err := w.engine.Rotate(w.t.Context(), "direct", rotation.RotateRequest{Secrets: []string{"copy"}, Force: true})
+		w.checkErr(err, "it holds the same OAuth secret as")
+	})
+}
+
 // What has no value holds nothing, and what may not be read is no reason to leave
 // a credential that somebody has put there for good.
 func TestSurveyGoesOn(t *testing.T) {

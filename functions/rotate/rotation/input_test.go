@@ -169,7 +169,7 @@ func TestReplica(t *testing.T) {
 	inWorld(t, func(w *world) {
 		m := w.register(estatetest.Registration{Name: "etl"})
 		time.Sleep(w.policy.Interval)
-		w.engine.Store.API = replicas{w.SecretsManager("rotate")}
+		w.engine.Store.API = replicas{w.SecretsManager("rotate"), nil}
 		w.ResetCalls()
 		if report := w.sweep(""); report.Counts[rotation.Unchanged] != 1 {
 			t.Errorf("counts %v, want it left alone", report.Counts)
@@ -183,13 +183,24 @@ func TestReplica(t *testing.T) {
 	})
 }
 
-// replicas is Secrets Manager in a region to which every secret is copied.
-type replicas struct{ managedsecret.API }
+// replicas is Secrets Manager in a region to which every secret is copied, or
+// some.
+type replicas struct {
+	managedsecret.API
+	some []string
+}
+
+func (r replicas) region(name *string) *string {
+	if r.some == nil || slices.Contains(r.some, aws.ToString(name)) {
+		return aws.String("us-east-1")
+	}
+	return nil
+}
 
 func (r replicas) DescribeSecret(ctx context.Context, in *secretsmanager.DescribeSecretInput, opts ...func(*secretsmanager.Options)) (*secretsmanager.DescribeSecretOutput, error) {
 	out, err := r.API.DescribeSecret(ctx, in, opts...)
 	if err == nil {
-		out.PrimaryRegion = aws.String("us-east-1")
+		out.PrimaryRegion = r.region(out.Name)
 	}
 	return out, err
 }
@@ -198,7 +209,7 @@ func (r replicas) ListSecrets(ctx context.Context, in *secretsmanager.ListSecret
 	out, err := r.API.ListSecrets(ctx, in, opts...)
 	if err == nil {
 		for i := range out.SecretList {
-			out.SecretList[i].PrimaryRegion = aws.String("us-east-1")
+			out.SecretList[i].PrimaryRegion = r.region(out.SecretList[i].Name)
 		}
 	}
 	return out, err
