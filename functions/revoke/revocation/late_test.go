@@ -1,0 +1,34 @@
+package revocation_test
+
+import (
+	"strings"
+	"testing"
+	"time"
+
+	"databricks-credential-rotation/functions/revoke/revocation"
+	"databricks-credential-rotation/shared/estatetest"
+	"databricks-credential-rotation/shared/faulttest"
+)
+
+// What somebody has stored a moment ago may not show yet to a revocation whose
+// reads lag, or only once it has replaced what it saw. Then it says so.
+func TestStoredByHandShowsLate(t *testing.T) {
+	inWorld(t, func(w *world) {
+		m := w.register(estatetest.Registration{Name: "etl", AccountLevel: true, Scopes: []string{"sql"}})
+		time.Sleep(hour)
+		w.must(w.StoreByHand(w.t.Context(), m, 365*day))
+		stored := w.current(m).ClientSecret
+		time.Sleep(time.Second)
+		w.AWS.Faults().Add(faulttest.Fault{Kind: faulttest.StaleRead, Times: faulttest.Forever})
+		req := revocation.Request{Mode: revocation.Replace, Secret: m.Name, Reason: "seen in a log"}
+		w.expect(req, m)
+		reply, err := w.revoker.Revoke(w.t.Context(), req)
+		w.must(err)
+		if !w.works(m, stored) {
+			t.Fatal("it is dead, so reads did not lag")
+		}
+		if text := reply.Text(); reply.Complete || !strings.Contains(text, "what was current of etl is still accepted: its OAuth secret's id was never recorded") {
+			t.Errorf("the reply says\n%s", text)
+		}
+	})
+}
