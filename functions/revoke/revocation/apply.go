@@ -344,6 +344,7 @@ func (i *invocation) showedLate(s *situation, trials []trial) (late []trial) {
 	if s.target.leak != nil || i.req.Mode == Release {
 		return nil
 	}
+	s.learn() // the last look may have broken off
 	for _, tr := range i.toProve(s) {
 		v := s.valueOf(tr.value)
 		if v.unclear() && !v.since.After(i.reply.StartedAt) &&
