@@ -363,7 +363,7 @@ func TestDamagedValue(t *testing.T) {
 			return err
 		},
 		"replacement": func(w *world, m *estatetest.Managed) error {
-			_, err := w.engine.Replace(w.t.Context(), "revoke", m.ARN, nil)
+			_, err := w.replace(m)
 			return err
 		},
 	} {

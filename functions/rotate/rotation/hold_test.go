@@ -17,11 +17,16 @@ import (
 	"databricks-credential-rotation/shared/managedsecret"
 )
 
+// hold is a revocation's mark on a managed secret.
+func (w *world) hold(m *estatetest.Managed) error {
+	store := managedsecret.Store{API: w.SecretsManager("revoke")}
+	return store.SetHold(w.t.Context(), m.ARN, managedsecret.Hold{Kind: managedsecret.Revoked, Since: w.Now()})
+}
+
 // A revocation that comes while a rotation is under way wins: the write is
 // refused, the new OAuth secret goes, and the run says who has decided that.
 // Invariants 1 and 3.
 func TestRevokedMeanwhile(t *testing.T) {
-	revoker := func(w *world) managedsecret.Store { return managedsecret.Store{API: w.SecretsManager("revoke")} }
 	doors := map[string]func(w *world, m *estatetest.Managed) error{
 		"sweep": func(w *world, _ *estatetest.Managed) error {
 			_, err := w.engine.Sweep(w.t.Context(), false, false)
@@ -42,7 +47,7 @@ func TestRevokedMeanwhile(t *testing.T) {
 					if c.Op != databrickstest.OpAccountToken {
 						return // the new one is being proven, and is stored next
 					}
-					if err := revoker(w).SetHold(w.t.Context(), m.ARN, managedsecret.Hold{Kind: managedsecret.Revoked, Since: w.Now()}); err != nil {
+					if err := w.hold(m); err != nil {
 						t.Error(err)
 					}
 				}
@@ -70,9 +75,11 @@ func TestRevokedBeforeALabelIsTakenOff(t *testing.T) {
 		m := w.register(estatetest.Registration{Name: "etl", AccountLevel: true})
 		w.mustStep(m, "createSecret") // by hand, so that nobody goes on
 		time.Sleep(26 * hour)
-		hold := func(c faulttest.Call) {
+		hold := func(c faulttest.Call) { // not in the test's goroutine
 			if c.Op == databrickstest.OpAccountListSecrets {
-				w.must(managedsecret.Store{API: w.SecretsManager("revoke")}.SetHold(w.t.Context(), m.ARN, managedsecret.Hold{Kind: managedsecret.Revoked, Since: w.Now()}))
+				if err := w.hold(m); err != nil {
+					t.Error(err)
+				}
 			}
 		}
 		w.Databricks.Faults().OnCall(hold, nil)
@@ -95,7 +102,7 @@ func TestStepsUnderHold(t *testing.T) {
 		w.mustStep(m, "createSecret")
 		before, ids := w.current(m), w.ids(m)
 		w.Revoking(m)
-		w.must(managedsecret.Store{API: w.SecretsManager("revoke")}.SetHold(w.t.Context(), m.ARN, managedsecret.Hold{Kind: managedsecret.Revoked, Since: w.Now()}))
+		w.must(w.hold(m))
 		for _, step := range []string{"createSecret", "setSecret", "finishSecret"} {
 			if err := w.step(m, step); err == nil || !strings.Contains(err.Error(), "its credential was revoked") {
 				t.Errorf("%s says %v", step, err)

@@ -14,7 +14,6 @@ import (
 	"databricks-credential-rotation/shared/databrickstest"
 	"databricks-credential-rotation/shared/estatetest"
 	"databricks-credential-rotation/shared/faulttest"
-	"databricks-credential-rotation/shared/managedsecret"
 	"databricks-credential-rotation/shared/trail"
 )
 
@@ -32,12 +31,11 @@ func TestHeldBetweenTwoAttempts(t *testing.T) {
 				w.sweep("")
 				time.Sleep(w.policy.Interval)
 				w.Revoking(m)
-				revoker := managedsecret.Store{API: w.SecretsManager("revoke")}
 				once := false
 				w.AWS.Faults().OnCall(nil, func(c faulttest.Call) {
 					if c.Op == "PutSecretValue" && !once {
 						once = true
-						if err := revoker.SetHold(w.t.Context(), m.ARN, managedsecret.Hold{Kind: managedsecret.Revoked, Since: w.Now()}); err != nil {
+						if err := w.hold(m); err != nil {
 							t.Error(err)
 						}
 					}
@@ -175,7 +173,7 @@ func TestLeftoverOfARevocationStays(t *testing.T) {
 		w.sweep("")
 		time.Sleep(day)
 		w.Revoking(m)
-		w.must(managedsecret.Store{API: w.SecretsManager("revoke")}.SetHold(w.t.Context(), m.ARN, managedsecret.Hold{Kind: managedsecret.Revoked, Since: w.Now()}))
+		w.must(w.hold(m))
 		w.Databricks.Faults().Add(faulttest.Fault{Op: databrickstest.OpAccountDeleteSecret, Kind: faulttest.ServerError, Times: faulttest.Forever})
 		w.sweep("etl: revoked: ")
 		report := w.sweep("; and delete an OAuth secret at ")

@@ -19,7 +19,6 @@ import (
 	"databricks-credential-rotation/shared/databrickstest"
 	"databricks-credential-rotation/shared/estatetest"
 	"databricks-credential-rotation/shared/faulttest"
-	"databricks-credential-rotation/shared/managedsecret"
 )
 
 // queued is a world whose engine has a queue.
@@ -214,8 +213,7 @@ func TestQueueHeld(t *testing.T) {
 			q := w.withQueue()
 			w.fleet(2)
 			held := w.Managed()[0]
-			revoker := managedsecret.Store{API: w.SecretsManager("revoke")}
-			w.must(revoker.SetHold(w.t.Context(), held.ARN, managedsecret.Hold{Kind: managedsecret.Revoked, Since: w.Now()}))
+			w.must(w.hold(held))
 			w.Revoking(held)
 			for _, id := range w.ids(held) {
 				w.DeleteByHand(held, id)
