@@ -5,12 +5,12 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"net/http"
 	"os"
 	"testing"
 	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/aws/retry"
 	"github.com/aws/aws-sdk-go-v2/credentials"
 	"github.com/aws/aws-sdk-go-v2/service/secretsmanager"
 	"github.com/aws/aws-sdk-go-v2/service/secretsmanager/types"
@@ -55,10 +55,13 @@ func TestEndpoint(t *testing.T) {
 		Region:       "eu-west-1",
 		BaseEndpoint: &url,
 		Credentials:  credentials.NewStaticCredentialsProvider("AKIACONFORMANCE00000", "secret", ""),
-		Retryer:      func() aws.Retryer { return aws.NopRetryer{} },
-		// A connection that a server of another kind closes between two
-		// requests is no deviation.
-		HTTPClient: &http.Client{Transport: &http.Transport{DisableKeepAlives: true}},
+		// An answer is a deviation or none; a connection that broke, which a
+		// server of another kind may close between two requests, is asked again.
+		Retryer: func() aws.Retryer {
+			return retry.NewStandard(func(o *retry.StandardOptions) {
+				o.Retryables = []retry.IsErrorRetryable{retry.RetryableConnectionError{}}
+			})
+		},
 	}}, differences(t, file))
 }
 
