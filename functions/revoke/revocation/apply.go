@@ -17,14 +17,6 @@ import (
 // another run had in hand while it looked first.
 const rounds = 4
 
-func errTrail(err error) error {
-	return fmt.Errorf("the trail cannot be written, so nothing is changed: %w", err)
-}
-
-func errTrailAfter(err error) error {
-	return fmt.Errorf("the change was made, and the trail could not be told: %w", err)
-}
-
 // revokeSecrets revokes OAuth secrets of one service principal.
 func (i *invocation) revokeSecrets(ctx context.Context) error {
 	t, err := i.resolve(ctx)

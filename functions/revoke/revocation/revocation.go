@@ -143,9 +143,8 @@ type invocation struct {
 
 // begin writes into the trail that a revocation begins.
 func (i *invocation) begin(ctx context.Context, e trail.Entry) error {
-	e.Phase = trail.Before
-	if err := i.Trail.Record(ctx, e); err != nil {
-		return errTrail(err)
+	if err := trail.Begin(ctx, i.Trail, e); err != nil {
+		return err
 	}
 	i.begun = &e
 	return nil
@@ -157,13 +156,12 @@ func (i *invocation) end(ctx context.Context) {
 		return
 	}
 	e := *i.begun
-	e.Phase = trail.After
 	e.Why += "\n" + i.reply.Text()
 	if len(i.reply.Failures) > 0 {
 		e.Err = errors.New(strings.Join(i.reply.Failures, "; "))
 	}
-	if err := i.Trail.Record(context.WithoutCancel(ctx), e); err != nil {
-		i.fail("%v", errTrailAfter(err))
+	if err := trail.End(ctx, i.Trail, e); err != nil {
+		i.fail("%v", err)
 		i.reply.finish(i.now())
 	}
 }
@@ -193,22 +191,13 @@ func (i *invocation) entry(t *target, action string) trail.Entry {
 	return e
 }
 
-// record makes a change with an entry in the trail on either side of it. The
-// change is not made if the first entry cannot be written.
+// record makes a change with an entry in the trail on either side of it, if
+// there is time for it.
 func (i *invocation) record(ctx context.Context, entry trail.Entry, change func(context.Context) error) error {
 	if deadline, ok := ctx.Deadline(); ctx.Err() != nil || ok && time.Until(deadline) < reserve {
 		return errors.New("no time was left for it")
 	}
 	ctx, cancel := context.WithTimeout(ctx, stepTimeout)
 	defer cancel()
-	entry.Phase = trail.Before
-	if err := i.Trail.Record(ctx, entry); err != nil {
-		return errTrail(err)
-	}
-	entry.Err = change(ctx)
-	entry.Phase = trail.After
-	if err := i.Trail.Record(context.WithoutCancel(ctx), entry); err != nil {
-		return errors.Join(entry.Err, errTrailAfter(err))
-	}
-	return entry.Err
+	return trail.Change(ctx, i.Trail, &entry, func() error { return change(ctx) })
 }

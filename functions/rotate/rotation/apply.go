@@ -43,7 +43,7 @@ func (r *run) issue(ctx context.Context, o Observation, plan Issue, write manage
 	host, principal := hostOf(next), next.ServicePrincipalID
 	entry := r.entry(o, "issue", string(plan.Reason))
 	var created databricks.IssuedSecret
-	err := r.record(ctx, &entry, func() (err error) {
+	err := trail.Change(ctx, r.Trail, &entry, func() (err error) {
 		created, err = r.Databricks.CreateSecret(ctx, host, principal, fingerprint(o.Secret.ARN, r.policy.Lifetime), scopesToSend(next.Scopes))
 		entry.OAuthSecretID = created.ID
 		return err
@@ -122,7 +122,7 @@ func (r *run) store(ctx context.Context, o Observation, next credential.Credenti
 	entry := r.entry(o, "store", "make it "+write.Label)
 	entry.OAuthSecretID, entry.VersionID = next.OAuthSecretID, write.VersionID
 	attempted := false
-	err := r.record(ctx, &entry, func() error {
+	err := trail.Change(ctx, r.Trail, &entry, func() error {
 		attempted = true
 		return r.Store.Put(ctx, o.Secret.ARN, write)
 	})
@@ -260,7 +260,7 @@ func (r *run) discard(ctx context.Context, o Observation, id string, why error) 
 	}
 	entry := r.entry(o, "discard", reason)
 	entry.OAuthSecretID = id
-	err := r.record(ctx, &entry, func() error {
+	err := trail.Change(ctx, r.Trail, &entry, func() error {
 		return r.Databricks.DeleteSecret(ctx, hostOf(o.Current.Credential), o.principalID(), id)
 	})
 	if err != nil {
@@ -276,7 +276,7 @@ func (r *run) retire(ctx context.Context, o Observation, retirement Retirement) 
 	}
 	entry := r.entry(o, "retire", retirement.Why)
 	entry.OAuthSecretID = retirement.ID
-	return r.record(ctx, &entry, func() error {
+	return trail.Change(ctx, r.Trail, &entry, func() error {
 		return r.Databricks.DeleteSecret(ctx, hostOf(o.Current.Credential), o.principalID(), retirement.ID)
 	})
 }
@@ -285,7 +285,7 @@ func (r *run) retire(ctx context.Context, o Observation, retirement Retirement) 
 func (r *run) clear(ctx context.Context, o Observation, versionID, why string) error {
 	entry := r.entry(o, "clear", why)
 	entry.VersionID = versionID
-	err := r.record(ctx, &entry, func() error {
+	err := trail.Change(ctx, r.Trail, &entry, func() error {
 		return r.Store.MoveLabel(ctx, o.Secret.ARN, managedsecret.Pending, versionID, "")
 	})
 	return r.heldOr(ctx, o, err)
@@ -293,19 +293,4 @@ func (r *run) clear(ctx context.Context, o Observation, versionID, why string) e
 
 func (r *run) entry(o Observation, action, why string) trail.Entry {
 	return trail.Entry{Action: action, Why: why, Door: r.door, Secret: o.Secret.Name, ClientID: o.Current.Credential.ClientID}
-}
-
-// record makes a change with an entry in the trail on either side of it. The
-// change is not made if the first entry cannot be written.
-func (r *run) record(ctx context.Context, entry *trail.Entry, change func() error) error {
-	entry.Phase = trail.Before
-	if err := r.Trail.Record(ctx, *entry); err != nil {
-		return fmt.Errorf("the trail cannot be written, so nothing is changed: %w", err)
-	}
-	entry.Err = change()
-	entry.Phase = trail.After
-	if err := r.Trail.Record(context.WithoutCancel(ctx), *entry); err != nil {
-		return errors.Join(entry.Err, fmt.Errorf("the change was made, and the trail could not be told: %w", err))
-	}
-	return entry.Err
 }

@@ -82,7 +82,7 @@ func TestTrailMissesTheEnd(t *testing.T) {
 		w.sweep("")
 		time.Sleep(w.policy.Interval)
 		w.engine.Trail = untold{w.engine.Trail, "store"}
-		report := w.sweep("the change was made, and the trail could not be told: no reply from S3; version rotation-")
+		report := w.sweep("the trail cannot be written, so it does not tell how the change ended: no reply from S3; version rotation-")
 		c := w.current(m)
 		if err := report.Err().Error(); !strings.Contains(err, "is AWSCURRENT all the same, with OAuth secret "+c.OAuthSecretID) ||
 			strings.Contains(err, "not known") || strings.Contains(err, "expires") {

@@ -11,6 +11,7 @@ import (
 	"databricks-credential-rotation/shared/databricks"
 	"databricks-credential-rotation/shared/managedsecret"
 	"databricks-credential-rotation/shared/secret"
+	"databricks-credential-rotation/shared/trail"
 )
 
 // Step is one step of Secrets Manager's rotation protocol.
@@ -199,7 +200,7 @@ func (p protocol) finish(ctx context.Context) error {
 	o := Observation{Secret: p.secret, Current: p.current}
 	entry := p.entry(o, "promote", "finishSecret")
 	entry.OAuthSecretID, entry.VersionID = pending.Credential.OAuthSecretID, p.token
-	err = p.record(ctx, &entry, func() error {
+	err = trail.Change(ctx, p.Trail, &entry, func() error {
 		return p.Store.MoveLabel(ctx, p.secret.ARN, managedsecret.Current, p.current.ID, p.token)
 	})
 	return p.heldOr(ctx, o, err)

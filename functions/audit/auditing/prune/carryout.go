@@ -48,9 +48,6 @@ type Run struct {
 	Reserve time.Duration
 }
 
-// errTrail means that an entry could not be written; nothing more is changed.
-var errTrail = errors.New("the trail could not be written")
-
 // CarryOut does what is due as far as the policy's modes let it, one
 // credential at a time, each looked at once more just before. It is safe to
 // repeat: what is done is not there the next time. The error names each
@@ -91,9 +88,9 @@ func (r Run) CarryOut(ctx context.Context, p Plan) (Done, error) {
 		if err != nil {
 			errs = append(errs, fmt.Errorf("%s: %w", item.Subject.ID, err))
 		}
-		if errors.Is(err, errTrail) {
+		if errors.Is(err, trail.ErrUnwritten) {
 			for _, left := range due[i+1:] {
-				record(left, Left, errTrail.Error())
+				record(left, Left, trail.ErrUnwritten.Error())
 			}
 			break
 		}
@@ -124,7 +121,7 @@ func (r Run) one(ctx context.Context, item Item) (Result, string, error) {
 		return keep, why, nil
 	}
 	entry := trail.Entry{
-		Phase: trail.Before, Action: "prune", Why: item.Why, Door: r.Door, RequestedBy: r.RequestedBy, ClientID: item.Subject.ClientID, Host: r.Estate.Host(item.Subject),
+		Action: "prune", Why: item.Why, Door: r.Door, RequestedBy: r.RequestedBy, ClientID: item.Subject.ClientID, Host: r.Estate.Host(item.Subject),
 	}
 	if item.Subject.Kind == finding.Token {
 		entry.TokenID = item.Subject.ID
@@ -137,22 +134,20 @@ func (r Run) one(ctx context.Context, item Item) (Result, string, error) {
 	if item.Action == Narrow {
 		entry.Action = "narrow"
 	}
-	if err := r.Trail.Record(ctx, entry); err != nil {
-		return Failed, errTrail.Error(), fmt.Errorf("not %sd: %w: %w", item.Action, errTrail, err)
+	changed := false
+	err = trail.Change(ctx, r.Trail, &entry, func() error {
+		err := r.change(ctx, item)
+		changed = err == nil
+		return err
+	})
+	switch {
+	case !changed:
+		return Failed, err.Error(), err
+	case item.Action == Narrow:
+		return Narrowed, "", err
+	default:
+		return Removed, "", err
 	}
-	err = r.change(ctx, item)
-	entry.Phase, entry.Err = trail.After, err
-	trailErr := r.Trail.Record(context.WithoutCancel(ctx), entry)
-	if trailErr != nil {
-		trailErr = fmt.Errorf("%sd, but %w: %w", item.Action, errTrail, trailErr)
-	}
-	if err != nil {
-		return Failed, err.Error(), errors.Join(err, trailErr)
-	}
-	if item.Action == Narrow {
-		return Narrowed, "", trailErr
-	}
-	return Removed, "", trailErr
 }
 
 // change makes the change. When its outcome is not known, what is there now
