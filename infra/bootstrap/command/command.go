@@ -215,6 +215,7 @@ func (c *Command) run(ctx context.Context, o options, args []string) error {
 // next says what to do with what is in place.
 func (c *Command) next(o options, r setup.Rotator, place *console.Console, args []string) {
 	c.say("\nParameters for sam deploy:\n  %s", strings.Join(r.Parameters(place.Host.URL), " "))
+	c.say("\nPolicy, or a part of yours, so that audits do not report the rotator as an admin\n(README, Deploy, step 5):\n%s", r.Policy())
 	if len(o.wanted.Subjects) > 0 {
 		return
 	}

@@ -16,6 +16,7 @@ import (
 
 	"databricks-credential-rotation/shared/databrickstest"
 	"databricks-credential-rotation/shared/faulttest"
+	"databricks-credential-rotation/shared/policy"
 )
 
 var update = flag.Bool("update", false, "write testdata instead of comparing with it")
@@ -93,6 +94,28 @@ func TestFreshAtWorkspaces(t *testing.T) {
 	w.expect(w.run(admin, "", append(flags, "-yes", "-try")...), 0, "Nothing is to be done.", "at "+w.research.Host())
 	if writes := w.writes(); writes != nil {
 		t.Errorf("a set-up that was there was changed: %v", writes)
+	}
+}
+
+// What is printed is a policy that the functions accept, and that lets the
+// rotator be the admin that it was made: the audit reports any other.
+func TestPolicyForTheRotator(t *testing.T) {
+	for want, flags := range map[policy.Admin][]string{
+		policy.AdminAccount:   {"-account-admin", "-workspace", "research"},
+		policy.AdminWorkspace: {"-workspace", "analytics"},
+	} {
+		w := newWorld(t)
+		r := w.run(w.as(w.admin, nil), "", append(flags, "-yes")...)
+		w.expect(r, 0)
+		_, document, _ := strings.Cut(r.out, "\nversion: ")
+		document, _, _ = strings.Cut(document, "\n\n")
+		p, err := policy.Parse([]byte("version: " + document))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if role, ok := p.RoleOf(w.rotator().ApplicationID); !ok || role.Admin != want {
+			t.Errorf("%v: the policy's role is %+v, want admin %s", flags, role, want)
+		}
 	}
 }
 
