@@ -94,7 +94,6 @@ func (c *Command) parse(args []string) (options, error) {
 	f.Var((*list)(&o.wanted.Managed), "manage", "with -workspace: application `id` of a principal that the rotator manages there; may be repeated")
 	f.StringVar(&o.wanted.Issuer, "issuer", "", "`URL` of the AWS account's issuer of web identity tokens")
 	f.Var((*list)(&o.wanted.Subjects), "subject", "`ARN` of a function's role; may be repeated")
-	f.StringVar(&o.wanted.Audience, "audience", "", "`audience` of the web identity tokens (default: the account id)")
 	f.BoolVar(&o.check, "check", false, "tell what is missing, and change nothing")
 	f.BoolVar(&o.yes, "yes", false, "do not ask")
 	f.BoolVar(&o.try, "try", false, "prove it, too, by the AWS credentials at hand, which must be those of a function's role")
@@ -198,7 +197,7 @@ func (c *Command) run(ctx context.Context, o options, args []string) error {
 		if err != nil {
 			return fmt.Errorf("AWS: %w", err)
 		}
-		s.Try = trial.Trial{STS: api, Audience: o.wanted.Audience, Transport: o.login.Transport}.Run
+		s.Try = trial.Trial{STS: api, Transport: o.login.Transport}.Run
 	}
 	do := s.Apply
 	if o.check {

@@ -389,13 +389,16 @@ func TestPolicyIsPutRight(t *testing.T) {
 	w.expect(w.run(admin, "", old...), 0)
 	w.expect(w.run(admin, "", append(old, "-try")...), 1, "as the rotator", "the rotator was denied")
 	w.expect(w.run(admin, "", append(flags, "-try")...), 0, "AWS vouches")
+	changed := w.FederationPolicies(w.rotator().ID)[0]
+	changed.Audiences = []string{"rotation"}
+	w.AddFederationPolicy(w.rotator().ID, changed)
+	w.expect(w.run(admin, "", append(flags, "-try")...), 0, "made        federation policy", "AWS vouches")
 	policies := w.FederationPolicies(w.rotator().ID)
 	if len(policies) != 1 || policies[0].Issuer != w.aws.Issuer() || !slices.Equal(policies[0].Audiences, []string{w.AccountID()}) {
 		t.Errorf("policies %+v", policies)
 	}
-	w.expect(w.run(admin, "", append(flags, "-audience", "rotation", "-try")...), 0, "AWS vouches")
 	w.aws.DisableWebIdentity(true)
-	w.expect(w.run(admin, "", append(flags, "-audience", "rotation", "-try")...), 1, "enable-outbound-web-identity-federation")
+	w.expect(w.run(admin, "", append(flags, "-try")...), 1, "enable-outbound-web-identity-federation")
 }
 
 // The pages name no flag and no output of the stack that there is not.

@@ -36,8 +36,6 @@ type Wanted struct {
 	// the functions' roles. Without subjects there is no federation policy yet.
 	Issuer   string
 	Subjects []string
-	// Audience is the account id when empty.
-	Audience string
 }
 
 var (
@@ -95,17 +93,14 @@ func (w Wanted) checkAt(account bool) error {
 }
 
 // policy is the federation policy by which the role becomes the rotator. Its
-// id follows from the role, so that one that is made twice is the same one.
+// id follows from the role, so that one that is made twice is the same one. The
+// audience is the account id: the functions' roles may ask for no other.
 func (w Wanted) policy(subject, accountID string) databricks.FederationPolicy {
-	audience := w.Audience
-	if audience == "" {
-		audience = accountID
-	}
 	sum := sha256.Sum256([]byte(subject))
 	return databricks.FederationPolicy{
 		ID:          "credential-rotation-" + hex.EncodeToString(sum[:6]),
 		Description: "The role of a function of the credential rotation in AWS.",
-		Issuer:      w.Issuer, Audiences: []string{audience}, Subject: subject,
+		Issuer:      w.Issuer, Audiences: []string{accountID}, Subject: subject,
 	}
 }
 

@@ -20,8 +20,6 @@ import (
 type Trial struct {
 	// STS calls with the credentials of a function's role.
 	STS rotator.STS
-	// Audience is what the federation policy expects, empty for the account id.
-	Audience string
 	// Transport carries the requests to Databricks, nil for Go's own.
 	Transport http.RoundTripper
 }
@@ -59,10 +57,7 @@ func (t Trial) at(ctx context.Context, host databricks.Host, r setup.Rotator, ma
 	if err != nil {
 		return err
 	}
-	cfg := config.Rotate{ClientID: r.ClientID, Audience: t.Audience}
-	if cfg.Audience == "" {
-		cfg.Audience = r.AccountID
-	}
+	cfg := config.Rotate{ClientID: r.ClientID, Audience: r.AccountID}
 	client := &databricks.Client{
 		Allowed: allowed, Transport: t.Transport,
 		// Federation needs no store.
