@@ -18,7 +18,7 @@ func (r *run) readAccount(ctx context.Context) {
 	r.together(ctx, r.readMembers, r.readGroups, r.readApps, r.readAccountFederation)
 }
 
-var errNoAccount = errors.New("no account console is configured")
+var errNoAccount = errors.New("no account console is configured: it takes AccountConsole and DatabricksAccountId")
 
 // readMembers reads the account's service principals and people.
 func (r *run) readMembers(ctx context.Context) {

@@ -253,7 +253,7 @@ func (w *world) checkWorkspaceLevel(t *testing.T, inv *inventory.Inventory, want
 		t.Errorf("workspaces %+v, want %s", inv.Workspaces, wantPlaces)
 	}
 	if !slices.ContainsFunc(inv.Gaps, func(g inventory.Gap) bool {
-		return strings.HasPrefix(g.What, "everything that only the account console knows") && g.Why == "no account console is configured"
+		return strings.HasPrefix(g.What, "everything that only the account console knows") && g.Why == "no account console is configured: it takes AccountConsole and DatabricksAccountId"
 	}) {
 		t.Errorf("gaps %q", gaps(inv))
 	}
