@@ -9,6 +9,7 @@ import (
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/sns"
+	"github.com/aws/aws-sdk-go-v2/service/sns/types"
 	"github.com/aws/smithy-go"
 )
 
@@ -33,6 +34,13 @@ type Topic struct {
 	Chat bool
 }
 
+// attributes are those of an audit's summary, on the same topic: a subscriber
+// that filters by them would otherwise never hear of a revocation.
+var attributes = map[string]types.MessageAttributeValue{
+	"severity": {DataType: aws.String("String"), StringValue: aws.String("critical")},
+	"news":     {DataType: aws.String("String"), StringValue: aws.String("true")},
+}
+
 // Announce implements [Announcer].
 func (t Topic) Announce(ctx context.Context, subject, text string) error {
 	limit := maxMessage
@@ -48,7 +56,9 @@ func (t Topic) Announce(ctx context.Context, subject, text string) error {
 			return err
 		}
 	}
-	_, err := t.API.Publish(ctx, &sns.PublishInput{TopicArn: &t.ARN, Subject: aws.String(subject), Message: aws.String(text)})
+	_, err := t.API.Publish(ctx, &sns.PublishInput{
+		TopicArn: &t.ARN, Subject: aws.String(subject), Message: aws.String(text), MessageAttributes: attributes,
+	})
 	if err == nil {
 		return nil
 	}

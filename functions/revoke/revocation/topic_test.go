@@ -2,6 +2,7 @@ package revocation_test
 
 import (
 	"encoding/json"
+	"maps"
 	"strings"
 	"testing"
 
@@ -39,6 +40,10 @@ func TestTopic(t *testing.T) {
 			last := sent[len(sent)-1]
 			if !test.want(last.Body) || last.Subject != "Databricks credentials: replace complete: etl" {
 				t.Errorf("sent %.300q under %q", last.Body, last.Subject)
+			}
+			// Those by which a subscriber chooses among the audits' summaries.
+			if want := map[string]string{"severity": "critical", "news": "true"}; !maps.Equal(last.Attributes, want) {
+				t.Errorf("attributes %v, want %v", last.Attributes, want)
 			}
 		})
 	}
