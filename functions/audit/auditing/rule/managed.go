@@ -17,7 +17,7 @@ func eachManaged(r Rule, judge func(e *Estate, m *inventory.Managed) *match) che
 	}}
 }
 
-const release = `aws lambda invoke --function-name <revoke> --cli-binary-format raw-in-base64-out --payload '{"mode":"release","secret":<name>,"reason":"the incident is over"}' /dev/stdout`
+const release = `aws lambda invoke --function-name <revoke> --cli-read-timeout 0 --cli-binary-format raw-in-base64-out --payload '{"mode":"release","secret":<name>,"reason":"the incident is over"}' /dev/stdout`
 
 func managedChecks() []check {
 	return []check{
@@ -25,7 +25,7 @@ func managedChecks() []check {
 			ID: "managed-dead", Title: "Managed secret does not authenticate", Severity: finding.Critical, Practice: Rotate,
 			What:   "The credential that readers of a managed secret get was tried, and Databricks refused it.",
 			Why:    "Everything that reads it is failing, or will at its next token.",
-			Remedy: "Run a reconcile. It issues a new credential if it can, and says in its report why it cannot.", Command: sweep,
+			Remedy: "Run a reconcile. It issues a new credential if it can, and says in its report why it cannot.", Command: reconcile,
 		}, func(_ *Estate, m *inventory.Managed) *match {
 			if m.LockedOut || !m.Tried || m.Authenticates || m.Err != "" {
 				return nil

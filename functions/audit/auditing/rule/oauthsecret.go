@@ -14,9 +14,9 @@ import (
 
 const (
 	deleteSecret = "DATABRICKS_HOST=<console> DATABRICKS_ACCOUNT_ID=<account> databricks account service-principal-secrets delete <principal> <secret>"
-	rotateSecret = `aws lambda invoke --function-name <function> --cli-binary-format raw-in-base64-out --payload '{"action":"rotate","secrets":[<name>],"force":true}' /dev/stdout`
+	rotateSecret = `aws lambda invoke --function-name <function> --cli-read-timeout 0 --cli-binary-format raw-in-base64-out --payload '{"action":"rotate","secrets":[<name>],"force":true}' /dev/stdout`
 	register     = `aws secretsmanager create-secret --name databricks/<client> --tags Key=databricks-rotation,Value=managed --secret-string '{"DATABRICKS_HOST":<console>,"DATABRICKS_ACCOUNT_ID":<account>,"DATABRICKS_CLIENT_ID":<client>}'`
-	sweep        = `aws lambda invoke --function-name <function> --cli-binary-format raw-in-base64-out --payload '{"action":"reconcile"}' /dev/stdout`
+	reconcile    = `aws lambda invoke --function-name <function> --cli-read-timeout 0 --cli-binary-format raw-in-base64-out --payload '{"action":"reconcile"}' /dev/stdout`
 )
 
 const (
@@ -182,7 +182,7 @@ func secretChecks() []check {
 			ID: "secret-orphan", Title: "OAuth secret that a rotation left behind", Severity: finding.Medium, Practice: Rotate,
 			What:   "An OAuth secret carries the fingerprint of a managed secret, no version of which names it, and it is older than half an hour.",
 			Why:    "A rotation died before it stored the secret. Nobody has its value, and it takes one of five places. The next sweep that looks removes it; that this one is still here says that none has.",
-			Remedy: "Run a reconcile, and look in its report for <name>.", Command: sweep,
+			Remedy: "Run a reconcile, and look in its report for <name>.", Command: reconcile,
 		}, func(e *Estate, p *inventory.Principal, s *inventory.OAuthSecret) *match {
 			m := e.orphan(p, s)
 			if m == nil || e.unreadable(p.ClientID) || e.now.Sub(s.CreatedAt) <= orphanAge {

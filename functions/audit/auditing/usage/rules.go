@@ -24,7 +24,7 @@ var (
 			"Calls within an hour of the revocation may come from access tokens that were issued before it, and count as high; later ones as critical.",
 		Why:     "Somebody still holds a credential that works: one that the revocation did not know, or an access token that lives on.",
 		Remedy:  "Run the revoke function again in mode lockout, which also switches the principal off, and look for credentials of it that the revocation did not cover.",
-		Command: `aws lambda invoke --function-name <revoke> --cli-binary-format raw-in-base64-out --payload '{"mode":"lockout","service_principal":<client>,"reason":"used after it was revoked"}' /dev/stdout`,
+		Command: `aws lambda invoke --function-name <revoke> --cli-read-timeout 0 --cli-binary-format raw-in-base64-out --payload '{"mode":"lockout","service_principal":<client>,"reason":"used after it was revoked"}' /dev/stdout`,
 	}
 	addressOutside = rule.Rule{
 		ID: "address-outside-networks", Severity: finding.High, Practice: rule.WatchUse,

@@ -506,7 +506,7 @@ func TestLateUseHasACommand(t *testing.T) {
 	if len(found) != 2 {
 		t.Fatalf("found %+v", found)
 	}
-	want := `aws lambda invoke --function-name rotation-revoke --cli-binary-format raw-in-base64-out --payload '{"mode":"lockout","service_principal":"` + etl + `","reason":"used after it was revoked"}' /dev/stdout`
+	want := `aws lambda invoke --function-name rotation-revoke --cli-read-timeout 0 --cli-binary-format raw-in-base64-out --payload '{"mode":"lockout","service_principal":"` + etl + `","reason":"used after it was revoked"}' /dev/stdout`
 	if found[0].Remedy != want {
 		t.Errorf("got  %s\nwant %s", found[0].Remedy, want)
 	}
