@@ -149,7 +149,7 @@ func tokenChecks() []check {
 		}),
 		eachToken(Rule{
 			ID: "pat-expiring", Title: "Personal access token in use is about to expire", Severity: finding.Low, Practice: Rotate,
-			What:   "A personal access token that was used within `audit.unused_after` expires within `audit.expiring_within`.",
+			What:   "A personal access token that was used within `audit.unused_after` expires within `audit.expiring_within`, or within a third of its lifetime if that is less.",
 			Why:    "What uses it will fail on that day.",
 			Remedy: "Have <holder> make a token and put it in the place of <token> before it expires.", Command: createToken,
 		}, func(e *Estate, t *inventory.Token) *match {
