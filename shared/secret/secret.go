@@ -49,7 +49,8 @@ func New(s string) Text {
 }
 
 // Reveal returns the content. Call it only to hand the value to Secrets
-// Manager or to Databricks' token endpoint.
+// Manager or to Databricks' token endpoint, to read or write a managed secret's
+// value, or to compare or search it.
 func (t Text) Reveal() string {
 	if t.reveal == nil {
 		return ""
