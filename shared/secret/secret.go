@@ -15,7 +15,8 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
-	"regexp"
+
+	"databricks-credential-rotation/shared/pattern"
 )
 
 // Placeholder stands wherever a secret would have been printed.
@@ -26,7 +27,7 @@ var ErrMarshal = errors.New("secret: refusing to marshal a secret value")
 
 // resembling are the beginnings of Databricks' OAuth secrets and personal access
 // tokens, and of a JWT.
-var resembling = regexp.MustCompile(`(dose|dapi|dkea|doau|eyJ)[A-Za-z0-9._~+/-]{16,}`)
+var resembling = pattern.New(`(dose|dapi|dkea|doau|eyJ)[A-Za-z0-9._~+/-]{16,}`)
 
 // Resembles tells whether there is what looks like a credential in a text that
 // should hold none.
