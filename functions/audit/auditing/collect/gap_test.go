@@ -414,7 +414,7 @@ func TestManaged(t *testing.T) {
 			t.Errorf("dead %+v", got)
 		}
 		// Trying it would look like a use after revocation.
-		if got := managed["held"]; !got.LockedOut || got.Tried || managed["dead"].LockedOut {
+		if got := managed["held"]; !got.Held || got.Tried || managed["dead"].Held {
 			t.Errorf("held %+v", got)
 		}
 		if got := managed["broken"]; got.Err == "" || strings.Contains(got.Err, "dose") || strings.Contains(got.Err, "\n") || !strings.Contains(got.Err, "DATABRICKS_HOST") || !strings.Contains(got.Err, "DATABRICKS_CLIENT_ID") {

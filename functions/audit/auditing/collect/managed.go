@@ -54,7 +54,7 @@ func (r *run) readCurrent(ctx context.Context, batch []managedsecret.Secret) {
 	}
 	versions, errs := r.Store.CurrentVersions(ctx, arns)
 	for _, s := range batch {
-		h := &holding{Managed: inventory.Managed{ARN: s.ARN, Name: s.Name, LockedOut: s.Hold != nil}}
+		h := &holding{Managed: inventory.Managed{ARN: s.ARN, Name: s.Name, Held: s.Hold != nil}}
 		if err := errs[s.ARN]; err != nil {
 			h.Err = err.Error()
 		} else {
@@ -124,7 +124,7 @@ func (r *run) finishManaged(ctx context.Context) {
 		}
 		// What a revocation holds is dead on purpose, and trying it would look
 		// like a use after revocation.
-		if r.Try && h.credential.Issued() && !h.LockedOut {
+		if r.Try && h.credential.Issued() && !h.Held {
 			r.try(ctx, h, listed)
 		}
 		// Versions are read one by one, so only where there is a secret that

@@ -212,9 +212,9 @@ type Managed struct {
 	// Tried tells that the current credential was tried, Authenticates how it
 	// went.
 	Tried, Authenticates bool
-	// LockedOut tells that a revocation holds it: nothing is issued for it
-	// until somebody releases it.
-	LockedOut bool
+	// Held tells that it is held since a revocation, by whichever mode or by
+	// hand: nothing is issued for it until somebody releases it.
+	Held bool
 }
 
 // Usage is what the usage log tells of one identity within the window that

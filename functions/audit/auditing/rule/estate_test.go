@@ -215,8 +215,8 @@ func cases() map[string]spoilt {
 
 		"inactive principal with secrets": {func(w *world) { w.byHand(day); w.hand().Active = false }, []string{"principal-inactive 12"}},
 		"inactive principal without":      {func(w *world) { w.hand().Active = false }, nil},
-		"inactive because locked out": {func(w *world) {
-			w.etl().Active, w.Managed[0].LockedOut, w.Managed[0].Authenticates = false, true, false
+		"inactive because held": {func(w *world) {
+			w.etl().Active, w.Managed[0].Held, w.Managed[0].Authenticates = false, true, false
 		}, []string{"managed-locked " + arn}},
 		"principal unused":            {func(w *world) { w.byHand(40 * day); delete(w.Usage, hand) }, []string{"principal-unmanaged 12", "principal-unused 12"}},
 		"principal unused in the log": {func(w *world) { w.byHand(40 * day); w.Usage[hand] = inventory.Usage{Last: ago(35 * day), Events: 2} }, []string{"principal-unmanaged 12", "principal-unused 12"}},

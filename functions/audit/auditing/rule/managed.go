@@ -27,7 +27,7 @@ func managedChecks() []check {
 			Why:    "Everything that reads it is failing, or will at its next token.",
 			Remedy: "Run a reconcile. It issues a new credential if it can, and says in its report why it cannot.", Command: reconcile,
 		}, func(_ *Estate, m *inventory.Managed) *match {
-			if m.LockedOut || !m.Tried || m.Authenticates || m.Err != "" {
+			if m.Held || !m.Tried || m.Authenticates || m.Err != "" {
 				return nil
 			}
 			return because("service principal", m.ClientID, "OAuth secret", m.OAuthSecretID, "expires", date(m.ExpiresAt))
@@ -39,7 +39,7 @@ func managedChecks() []check {
 			Remedy: "Rotate <name> now, and read in the answer what stands in the way.", Command: rotateSecret,
 		}, func(e *Estate, m *inventory.Managed) *match {
 			switch {
-			case m.LockedOut || m.Err != "":
+			case m.Held || m.Err != "":
 				return nil
 			case m.IssuedAt.IsZero() && m.OAuthSecretID == "":
 				return because("issued", "never")
@@ -61,12 +61,12 @@ func managedChecks() []check {
 			return because("why", m.Err)
 		}),
 		eachManaged(Rule{
-			ID: "managed-locked", Title: "Managed secret is locked out", Severity: finding.Medium, Practice: SmallBlastRadius,
-			What:   "A revocation has locked a managed secret, and nobody has released it.",
+			ID: "managed-locked", Title: "Managed secret is held since a revocation", Severity: finding.Medium, Practice: SmallBlastRadius,
+			What:   "A managed secret is held since a revocation, and nobody has released it.",
 			Why:    "Its readers get nothing that works, and it is not rotated. That is right during an incident, and wrong after one.",
 			Remedy: "When the incident is over, release <name> with the revoke function.", Command: release,
 		}, func(_ *Estate, m *inventory.Managed) *match {
-			if !m.LockedOut {
+			if !m.Held {
 				return nil
 			}
 			return because("service principal", m.ClientID)

@@ -75,8 +75,8 @@ func principalChecks() []check {
 			Command: "DATABRICKS_HOST=<console> DATABRICKS_ACCOUNT_ID=<account> databricks account service-principal-secrets list <principal>",
 		}, func(e *Estate, p *inventory.Principal, match func(int64, *match)) {
 			secrets, tokens := len(e.liveSecrets(p)), len(e.liveTokens(p))
-			locked := slices.ContainsFunc(e.managed[p.ClientID], func(m *inventory.Managed) bool { return m.LockedOut })
-			if p.Active || locked || secrets+tokens+len(p.Federation) == 0 {
+			onHold := slices.ContainsFunc(e.managed[p.ClientID], func(m *inventory.Managed) bool { return m.Held })
+			if p.Active || onHold || secrets+tokens+len(p.Federation) == 0 {
 				return
 			}
 			match(0, because("OAuth secrets", number(int64(secrets)), "personal access tokens", number(int64(tokens)), "federation policies", number(int64(len(p.Federation)))))
