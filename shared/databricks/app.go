@@ -15,7 +15,6 @@ type App struct {
 	Name     string
 	// Published is an application of Databricks' own.
 	Published    bool
-	Confidential bool
 	RedirectURLs []string
 	// Scopes are those that it may ask for, UserScopes those that its users
 	// consent to.
@@ -36,7 +35,6 @@ type appReply struct {
 	ClientID      string   `json:"client_id"`
 	AppID         string   `json:"app_id"` // of a published one
 	Name          string   `json:"name"`
-	Confidential  bool     `json:"confidential"`
 	RedirectURLs  []string `json:"redirect_urls"`
 	Scopes        []string `json:"scopes"`
 	UserScopes    []string `json:"user_authorized_scopes"`
@@ -64,7 +62,7 @@ func (r appReply) decode(published bool) (App, error) {
 		client = r.AppID
 	}
 	return App{
-		ID: r.IntegrationID, ClientID: client, Name: redact(r.Name), Published: published, Confidential: r.Confidential,
+		ID: r.IntegrationID, ClientID: client, Name: redact(r.Name), Published: published,
 		RedirectURLs: r.RedirectURLs, Scopes: r.Scopes, UserScopes: r.UserScopes,
 		CreatorID: formatID(r.CreatedBy), Creator: r.Creator, CreateTime: created,
 		AccessTTL: minutes(r.Policy.AccessMinutes), RefreshTTL: minutes(r.Policy.RefreshMinutes), SessionTTL: minutes(r.Policy.SessionMinutes),

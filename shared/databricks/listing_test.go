@@ -101,7 +101,7 @@ func TestReplies(t *testing.T) {
 			`{"apps":[{"integration_id":"i","client_id":"c","name":"n","confidential":true,"redirect_urls":["https://x"],"scopes":["sql"],"user_authorized_scopes":["sql"],"created_by":9,"creator_username":"ann","create_time":"2026-03-01T03:00:00Z","token_access_policy":{"access_token_ttl_in_minutes":60,"refresh_token_ttl_in_minutes":1440,"absolute_session_lifetime_in_minutes":2880,"enable_single_use_refresh_tokens":true}}]}`,
 			func(c *databricks.Client) (any, error) { return c.CustomApps(t.Context(), account) },
 			[]databricks.App{{
-				ID: "i", ClientID: "c", Name: "n", Confidential: true, RedirectURLs: []string{"https://x"}, Scopes: []string{"sql"}, UserScopes: []string{"sql"},
+				ID: "i", ClientID: "c", Name: "n", RedirectURLs: []string{"https://x"}, Scopes: []string{"sql"}, UserScopes: []string{"sql"},
 				CreatorID: "9", Creator: "ann", CreateTime: created, AccessTTL: time.Hour, RefreshTTL: 24 * time.Hour, SessionTTL: 48 * time.Hour, SingleUse: true,
 			}},
 		},

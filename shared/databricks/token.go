@@ -84,17 +84,7 @@ func (h Host) tokensURL() string { return h.URL + "/api/2.0/token-management/tok
 // Tokens lists all personal access tokens of a workspace. The list has no
 // pages and is decoded as it arrives.
 func (c *Client) Tokens(ctx context.Context, workspace Host) ([]Token, error) {
-	return c.tokens(ctx, workspace, nil)
-}
-
-// TokensCreatedBy lists those that somebody made, by the creator's SCIM id in
-// the workspace.
-func (c *Client) TokensCreatedBy(ctx context.Context, workspace Host, creatorID string) ([]Token, error) {
-	return c.tokens(ctx, workspace, url.Values{"created_by_id": {creatorID}})
-}
-
-func (c *Client) tokens(ctx context.Context, workspace Host, query url.Values) ([]Token, error) {
-	r := request{op: "list the personal access tokens", url: workspace.tokensURL(), query: query}
+	r := request{op: "list the personal access tokens", url: workspace.tokensURL()}
 	var all []Token
 	err := stream(ctx, c, workspace, r, "token_infos", func() { all = nil }, func(reply tokenReply) error {
 		token, err := reply.decode()

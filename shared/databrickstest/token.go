@@ -12,10 +12,8 @@ import (
 // token is used for.
 type Autoscope string
 
-// The states that there are.
+// States of those that there are.
 const (
-	AutoscopeNotCovered   Autoscope = "AUTOSCOPE_STATE_API_NOT_COVERED"
-	AutoscopeBackfilled   Autoscope = "AUTOSCOPE_STATE_BACKFILLED"
 	AutoscopeCompleted    Autoscope = "AUTOSCOPE_STATE_COMPLETED"
 	AutoscopeDisabled     Autoscope = "AUTOSCOPE_STATE_DISABLED"
 	AutoscopeRunning      Autoscope = "AUTOSCOPE_STATE_RUNNING"

@@ -103,7 +103,7 @@ func (r *run) readApps(ctx context.Context) {
 		for _, a := range apps {
 			r.mu.Lock()
 			r.inv.Apps = append(r.inv.Apps, inventory.App{
-				ID: a.ID, ClientID: a.ClientID, Name: a.Name, Published: a.Published, Confidential: a.Confidential,
+				ID: a.ID, ClientID: a.ClientID, Name: a.Name, Published: a.Published,
 				RedirectURLs: a.RedirectURLs, Scopes: r.strs.list(a.Scopes), UserScopes: r.strs.list(a.UserScopes),
 				CreatorID: a.CreatorID, Creator: a.Creator, CreatedAt: a.CreateTime.UTC(),
 				AccessTTL: a.AccessTTL, RefreshTTL: a.RefreshTTL, SingleUse: a.SingleUse,

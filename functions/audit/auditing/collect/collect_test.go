@@ -115,7 +115,7 @@ func (w *world) finishWant(t *testing.T, got *inventory.Inventory) {
 		},
 		Apps: []inventory.App{
 			{
-				ID: w.app.ID, ClientID: w.app.ClientID, Name: "dashboards", Confidential: true, RedirectURLs: w.app.RedirectURLs,
+				ID: w.app.ID, ClientID: w.app.ClientID, Name: "dashboards", RedirectURLs: w.app.RedirectURLs,
 				Scopes: w.app.Scopes, UserScopes: w.app.UserScopes, CreatorID: id(w.ann.ID), Creator: "Ann@example.com",
 				CreatedAt: w.app.CreateTime, AccessTTL: time.Hour, RefreshTTL: 7 * day, SingleUse: true,
 			},
@@ -130,11 +130,11 @@ func (w *world) finishWant(t *testing.T, got *inventory.Inventory) {
 		},
 		Managed: []inventory.Managed{
 			{
-				ARN: w.etl.ARN, Name: "etl", Host: s.AccountHost(), ClientID: w.etl.Principal.ApplicationID, PrincipalID: id(w.etl.Principal.ID),
+				ARN: w.etl.ARN, Name: "etl", Host: s.AccountHost(), ClientID: w.etl.Principal.ApplicationID,
 				OAuthSecretID: etlSecret.ID, Recorded: []string{etlSecret.ID}, Tried: true, Authenticates: true,
 			},
 			{
-				ARN: w.report.ARN, Name: "report", Host: w.analytics.Host(), ClientID: w.report.Principal.ApplicationID, PrincipalID: id(w.report.Principal.ID),
+				ARN: w.report.ARN, Name: "report", Host: w.analytics.Host(), ClientID: w.report.Principal.ApplicationID,
 				OAuthSecretID: reportSecret.ID, Recorded: []string{reportSecret.ID}, Tried: true, Authenticates: true,
 			},
 		},

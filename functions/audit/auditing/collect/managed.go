@@ -73,7 +73,7 @@ func (h *holding) take(v managedsecret.Version) {
 		return
 	}
 	h.version, h.credential, h.Err = v.ID, c, ""
-	h.Host, h.ClientID, h.PrincipalID, h.OAuthSecretID = c.Host, c.ClientID, c.ServicePrincipalID, c.OAuthSecretID
+	h.Host, h.ClientID, h.OAuthSecretID = c.Host, c.ClientID, c.OAuthSecretID
 	h.IssuedAt, h.ExpiresAt = c.IssuedAt, c.ExpiresAt
 	h.Predecessors = nil
 	for _, p := range c.Predecessors {
@@ -118,9 +118,6 @@ func (r *run) finishManaged(ctx context.Context) {
 		var listed []inventory.OAuthSecret
 		if one, ok := r.people.named(h.ClientID); ok && one.principal != nil {
 			listed = one.principal.Secrets
-			if h.PrincipalID == "" {
-				h.PrincipalID = one.principal.ID
-			}
 		}
 		// What a revocation holds is dead on purpose, and trying it would look
 		// like a use after revocation.

@@ -141,7 +141,6 @@ type App struct {
 	Name     string
 	// Published is Databricks' own application; it has no scopes of its own.
 	Published    bool
-	Confidential bool
 	RedirectURLs []string
 	Scopes       []string
 	// UserScopes are those that users may authorize it for.
@@ -196,7 +195,6 @@ type Managed struct {
 	Err           string
 	Host          string
 	ClientID      string
-	PrincipalID   string
 	OAuthSecretID string
 	IssuedAt      time.Time
 	ExpiresAt     time.Time
@@ -220,15 +218,12 @@ type Managed struct {
 // Usage is what the usage log tells of one identity within the window that
 // was asked for.
 type Usage struct {
-	First, Last time.Time
-	Events      int64
+	Last   time.Time
+	Events int64
 	// Scopes are those that the calls seen needed.
 	Scopes []string
 	// Unmapped are services of the log, or service.action, of which it is not
 	// known what scope they need. While there are any, Scopes is not all that
 	// was needed.
 	Unmapped []string
-	// Addresses and Agents are at most the most frequent few.
-	Addresses []string
-	Agents    []string
 }

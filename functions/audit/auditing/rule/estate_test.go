@@ -89,11 +89,11 @@ func healthy() *world {
 			{Kind: "schema", Name: "main.raw", Workspace: sales, Grants: []inventory.Grant{{Identity: etl, Privilege: []string{"USE SCHEMA", "SELECT"}}}},
 		},
 		Managed: []inventory.Managed{{
-			ARN: arn, Name: "databricks/etl", Host: "https://accounts.cloud.databricks.com", ClientID: etl, PrincipalID: "11", OAuthSecretID: "current",
+			ARN: arn, Name: "databricks/etl", Host: "https://accounts.cloud.databricks.com", ClientID: etl, OAuthSecretID: "current",
 			IssuedAt: ago(20 * time.Hour), ExpiresAt: now.Add(80 * day), Predecessors: []string{"before"}, Recorded: []string{"before", "current"}, Tried: true, Authenticates: true,
 		}},
 		UsageSince: ago(60 * day),
-		Usage:      map[string]inventory.Usage{etl: {First: ago(50 * day), Last: ago(time.Hour), Events: 900, Scopes: []string{"jobs", "sql"}}},
+		Usage:      map[string]inventory.Usage{etl: {Last: ago(time.Hour), Events: 900, Scopes: []string{"jobs", "sql"}}},
 	}}
 }
 
@@ -109,7 +109,7 @@ func (w *world) byHand(ages ...time.Duration) {
 			ID: "h" + string(rune('1'+i)), CreatedAt: ago(age), ExpiresAt: now.Add(100 * day), Scopes: []string{"jobs"},
 		})
 	}
-	w.Usage[hand] = inventory.Usage{First: ago(50 * day), Last: ago(day), Events: 9, Scopes: []string{"jobs"}}
+	w.Usage[hand] = inventory.Usage{Last: ago(day), Events: 9, Scopes: []string{"jobs"}}
 }
 
 // cases each spoil a healthy estate in one way and tell all that must be found

@@ -179,24 +179,11 @@ func lowerList(values []string) string { return strings.ToLower(usagelog.List(va
 
 // Usage is what the log tells of each identity, for the inventory.
 func (o Observation) Usage() map[string]inventory.Usage {
-	const few = 5
 	all := make(map[string]inventory.Usage, len(o.Activities))
 	for _, a := range o.Activities {
-		u := inventory.Usage{First: a.First, Last: a.Last, Events: a.Events}
+		u := inventory.Usage{Last: a.Last, Events: a.Events}
 		u.Scopes, u.Unmapped = needed(a.Work)
 		all[a.Identity] = u
 	}
-	// Sightings are sorted by how often they were seen.
-	add := func(sightings []Sighting, into func(*inventory.Usage) *[]string) {
-		for _, s := range sightings {
-			u, ok := all[s.Identity]
-			if values := into(&u); ok && len(*values) < few {
-				*values = append(*values, s.Value)
-				all[s.Identity] = u
-			}
-		}
-	}
-	add(o.Addresses, func(u *inventory.Usage) *[]string { return &u.Addresses })
-	add(o.Agents, func(u *inventory.Usage) *[]string { return &u.Agents })
 	return all
 }

@@ -361,11 +361,10 @@ func TestUsage(t *testing.T) {
 	got := w.ask().Usage()
 	want := map[string]inventory.Usage{
 		etl: {
-			First: now.Add(-4 * day), Last: now.Add(-day), Events: 4, Scopes: []string{"jobs", "sql"},
-			Addresses: []string{"203.0.113.5", "203.0.113.6"}, Agents: []string{"databricks-sdk-go", "curl"},
+			Last: now.Add(-day), Events: 4, Scopes: []string{"jobs", "sql"},
 		},
 		alice: {
-			First: now.Add(-7 * day), Last: now.Add(-6 * day), Events: 2, Scopes: []string{},
+			Last: now.Add(-6 * day), Events: 2, Scopes: []string{},
 			Unmapped: []string{"accounts.somethingElse", "brandNew"},
 		},
 	}
