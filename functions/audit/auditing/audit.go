@@ -158,9 +158,7 @@ func (a *Auditor) examine(ctx context.Context, p policy.Policy, past history.Pas
 		say(f)
 	}
 	r.Gaps = a.gaps(inv, seen)
-	reaches, count := blast.Rank(inv, estate.Owner, report.MaxExposures)
-	r.Expose(reaches)
-	r.ExposureCount = count
+	r.Exposures, r.ExposureCount = blast.Rank(inv, estate.Owner, report.MaxExposures)
 
 	r.Prune.Plan = prune.Make(inv, p, past.Notices(), own)
 	if request.DryRun {

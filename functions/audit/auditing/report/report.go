@@ -311,18 +311,6 @@ func (r *Report) Worst() finding.Severity {
 // MaxExposures is how many exposures a report keeps.
 const MaxExposures = 1000
 
-// Expose keeps the worst exposures, and counts all of them.
-func (r *Report) Expose(all []blast.Reach) {
-	r.ExposureCount = len(all)
-	worst := slices.Clone(all)
-	slices.SortFunc(worst, byScore)
-	r.Exposures = worst[:min(len(worst), MaxExposures)]
-}
-
-func byScore(a, b blast.Reach) int {
-	return cmp.Or(cmp.Compare(b.Score, a.Score), bySubject(a.Subject, b.Subject))
-}
-
 // Sort puts everything into the order in which people should read it, the
 // same for the same content.
 func (r *Report) Sort() {
@@ -330,7 +318,9 @@ func (r *Report) Sort() {
 	slices.SortFunc(r.Resolved, func(a, b Resolved) int {
 		return cmp.Or(b.ResolvedAt.Compare(a.ResolvedAt), byUrgency(&a.Finding, &b.Finding))
 	})
-	slices.SortFunc(r.Exposures, byScore)
+	slices.SortFunc(r.Exposures, func(a, b blast.Reach) int {
+		return cmp.Or(cmp.Compare(b.Score, a.Score), bySubject(a.Subject, b.Subject))
+	})
 	slices.SortFunc(r.Gaps, func(a, b Gap) int {
 		return cmp.Or(cmp.Compare(a.Where, b.Where), cmp.Compare(a.What, b.What), cmp.Compare(a.Why, b.Why))
 	})

@@ -8,8 +8,6 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
-	"databricks-credential-rotation/functions/audit/auditing/blast"
-	"databricks-credential-rotation/functions/audit/auditing/finding"
 	"databricks-credential-rotation/functions/audit/auditing/inventory"
 	"databricks-credential-rotation/functions/audit/auditing/prune"
 	"databricks-credential-rotation/functions/audit/auditing/report"
@@ -122,20 +120,5 @@ func TestActionsTellWhatNeedsAPersonFirst(t *testing.T) {
 	}
 	if n := p.InState(prune.Due); n != len(results) {
 		t.Errorf("%d due, want %d", n, len(results))
-	}
-}
-
-func TestExposeKeepsTheWorst(t *testing.T) {
-	all := make([]blast.Reach, report.MaxExposures+5)
-	for i := range all {
-		all[i] = blast.Reach{Score: float64(i), Subject: finding.Subject{ID: fmt.Sprint(i)}}
-	}
-	var r report.Report
-	r.Expose(all)
-	if r.ExposureCount != len(all) || len(r.Exposures) != report.MaxExposures || r.Exposures[0].Score != float64(len(all)-1) {
-		t.Errorf("%d of %d, the first with %v", len(r.Exposures), r.ExposureCount, r.Exposures[0].Score)
-	}
-	if all[0].Score != 0 {
-		t.Error("the caller's list was sorted")
 	}
 }

@@ -84,11 +84,12 @@ func Sample() *report.Report {
 			Title: "A token has not been used for a long time", Remedy: "databricks token-management delete 778899", FirstSeen: TakenAt.Add(-30 * day),
 		}},
 	}
-	r.Expose([]blast.Reach{
+	r.Exposures = []blast.Reach{
 		{Subject: secret, Holder: "nightly-etl (" + etl.ClientID + ")", Automation: true, Owner: "data-platform", Scopes: []string{"all-apis"}, Admin: "account", Workspaces: []string{"analytics", "sandbox"}, WorkspaceCount: 2, Score: 81, Call: 1, Rights: 0.9, Time: 0.9},
 		{Subject: token("a1b2c3", "CI deploys"), Holder: "ana@example.com", Owner: "ana@example.com", Scopes: []string{"all-apis"}, Admin: "none", Workspaces: []string{"analytics"}, WorkspaceCount: 1, Access: []string{"warehouses/abc123 CAN_MANAGE"}, Until: TakenAt.Add(300 * day), Score: 34.5, Call: 1, Rights: 0.46, Time: 0.75},
 		{Subject: token("d4e5f6", "laptop"), Holder: "ben@example.com", Scopes: []string{"sql"}, Admin: "none", Workspaces: []string{"analytics"}, WorkspaceCount: 1, Until: TakenAt.Add(20 * day), Score: 2.1, Call: 0.2, Rights: 0.3, Time: 0.35},
-	})
+	}
+	r.ExposureCount = len(r.Exposures)
 	item := func(key string, action prune.Action, s finding.Subject, state prune.State, noticed time.Duration) prune.Item {
 		return prune.Item{
 			Key: key, Action: action, Subject: s, Owner: "ben@example.com", Why: "not used for 86 days",
