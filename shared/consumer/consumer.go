@@ -181,9 +181,9 @@ func New(o Options) (*Secret, error) {
 func (s *Secret) Name() string { return "aws-secrets-manager" }
 
 // Config reads the secret and returns a configuration with its host, its
-// account id if it has one, its scopes, and a [Transport]. An account-level
-// client needs it, because the SDK wants to know the account before it
-// authenticates.
+// account id if it has one, and a [Transport]. An account-level client needs it,
+// because the SDK wants to know the account before it authenticates. It has no
+// scopes, which stands for those of the secret.
 //
 // No other source of configuration is read: a DATABRICKS_TOKEN that happens to
 // be in the environment does not get in the way.

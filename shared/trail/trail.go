@@ -23,11 +23,12 @@ const (
 // Entry is one record.
 type Entry struct {
 	Phase Phase
-	// Action is what is done: issue, store, promote, retire, discard, clear.
+	// Action is what is done, in a word or two of the function that does it:
+	// issue, prune, switch off.
 	Action string
 	// Why is the reason for it.
 	Why string
-	// Door is the way the run came in: sweep, protocol, queue, direct.
+	// Door is the way the run came in, such as sweep, audit or revocation.
 	Door string
 	// RequestedBy is who asked for the change, where a person did.
 	RequestedBy string
