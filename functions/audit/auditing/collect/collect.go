@@ -61,20 +61,20 @@ type Collector struct {
 	Log *slog.Logger
 	// Now is the clock, nil for [time.Now].
 	Now func() time.Time
-	// Workers is how many calls are under way at once, zero for
-	// [DefaultWorkers]. How fast they are made is for the client's pace to say.
+	// Workers is how many calls are under way at once, zero for 24. How fast they
+	// are made is for the client's pace to say.
 	Workers int
 	// Reserve is how long before the context's deadline collecting ends, for
-	// what comes after it; zero for [DefaultReserve].
+	// what comes after it; zero for two minutes.
 	Reserve time.Duration
 }
 
 const (
-	// DefaultWorkers keeps a hundred calls a second going with calls of a
+	// defaultWorkers keeps a hundred calls a second going with calls of a
 	// quarter of a second.
-	DefaultWorkers = 24
-	// DefaultReserve is for judging, removing and publishing.
-	DefaultReserve = 2 * time.Minute
+	defaultWorkers = 24
+	// defaultReserve is for judging, removing and publishing.
+	defaultReserve = 2 * time.Minute
 )
 
 // run is one look at an estate.
@@ -102,7 +102,7 @@ type run struct {
 func (c *Collector) Collect(ctx context.Context, p policy.Policy) *inventory.Inventory {
 	workers := c.Workers
 	if workers <= 0 {
-		workers = DefaultWorkers
+		workers = defaultWorkers
 	}
 	r := &run{Collector: c, policy: p, now: c.clock()(), slots: make(chan struct{}, workers)}
 	r.inv = &inventory.Inventory{TakenAt: r.now.UTC(), AccountID: c.Account.AccountID}
@@ -113,7 +113,7 @@ func (c *Collector) Collect(ctx context.Context, p policy.Policy) *inventory.Inv
 	if deadline, ok := ctx.Deadline(); ok {
 		reserve := c.Reserve
 		if reserve <= 0 {
-			reserve = DefaultReserve
+			reserve = defaultReserve
 		}
 		var cancel context.CancelFunc
 		ctx, cancel = context.WithDeadline(ctx, deadline.Add(-reserve))

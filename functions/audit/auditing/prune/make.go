@@ -32,7 +32,7 @@ func Make(inv *inventory.Inventory, p policy.Policy, noticed map[string]time.Tim
 	for i := range inv.Tokens {
 		m.token(&inv.Tokens[i])
 	}
-	protected, certain := Named(inv)
+	protected, certain := named(inv)
 	for i := range inv.Principals {
 		m.principal(&inv.Principals[i], protected, certain)
 	}
@@ -43,9 +43,9 @@ func Make(inv *inventory.Inventory, p policy.Policy, noticed map[string]time.Tim
 	return m.plan
 }
 
-// Named are the OAuth secrets that a version of a managed secret names,
+// named are the OAuth secrets that a version of a managed secret names,
 // and whether these are all of them.
-func Named(inv *inventory.Inventory) (ids map[string]bool, certain bool) {
+func named(inv *inventory.Inventory) (ids map[string]bool, certain bool) {
 	ids, certain = map[string]bool{}, true
 	for _, m := range inv.Managed {
 		certain = certain && m.Err == "" && !m.RecordedUnknown

@@ -10,9 +10,9 @@ import (
 	"databricks-credential-rotation/functions/audit/auditing/inventory"
 )
 
-// RevokedUnusedAfter is when Databricks itself revokes a token that nobody
+// revokedUnusedAfter is when Databricks itself revokes a token that nobody
 // uses.
-const RevokedUnusedAfter = 90 * day
+const revokedUnusedAfter = 90 * day
 
 const (
 	deleteToken = "DATABRICKS_HOST=<host> databricks token-management delete <token>"
@@ -117,7 +117,7 @@ func tokenChecks() []check {
 			Why:    "If something rare depends on it, a quarterly job perhaps, that will fail without warning.",
 			Remedy: "Ask <holder> whether anything depends on the token <token>. If not, delete it; if so, use it before that day and move the work to a service principal.", Command: deleteToken,
 		}, func(e *Estate, t *inventory.Token) *match {
-			end := idle(t).Add(RevokedUnusedAfter)
+			end := idle(t).Add(revokedUnusedAfter)
 			if !end.After(e.now) || end.Sub(e.now) > e.Policy.Audit.ExpiringWithin {
 				return nil
 			}

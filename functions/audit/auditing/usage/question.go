@@ -13,9 +13,9 @@ import (
 
 const (
 	day = 24 * time.Hour
-	// DefaultRecent is how long an event stays a finding: a week, so that one
+	// defaultRecent is how long an event stays a finding: a week, so that one
 	// missed audit misses nothing.
-	DefaultRecent = 7 * day
+	defaultRecent = 7 * day
 	// DefaultHistory is what recent events are compared with, and how far back
 	// usage is counted. Longer history costs more of the warehouse's time.
 	DefaultHistory = 60 * day
@@ -80,7 +80,7 @@ type query struct {
 
 func (q Question) defaults() Question {
 	if q.Recent <= 0 {
-		q.Recent = DefaultRecent
+		q.Recent = defaultRecent
 	}
 	if q.History <= 0 {
 		q.History = DefaultHistory
