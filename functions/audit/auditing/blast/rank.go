@@ -11,7 +11,7 @@ import (
 
 	"databricks-credential-rotation/functions/audit/auditing/finding"
 	"databricks-credential-rotation/functions/audit/auditing/inventory"
-	"databricks-credential-rotation/functions/audit/auditing/rule"
+	"databricks-credential-rotation/shared/credential"
 )
 
 // shown bounds the lists of a Reach: a report is read by people.
@@ -22,7 +22,7 @@ const shown = 20
 // or change who may do what, so they end in all-apis. Several scopes add up as
 // independent risks do: 1 - (1-a)(1-b).
 var callOf = map[string]float64{
-	rule.AllAPIs: 1, "access-management": 1, "authentication": 1, "scim": 1,
+	credential.AllAPIs: 1, "access-management": 1, "authentication": 1, "scim": 1,
 	"workspace": 0.6, "jobs": 0.6, "clusters": 0.6, "apps": 0.5, // code of one's own runs
 	"sql": 0.5, "unity-catalog": 0.5, "files": 0.5, "postgres": 0.5, // data is read and written
 	"dashboards": 0.2, "genie": 0.3, "alerts": 0.2, "ai-search": 0.3,
@@ -308,7 +308,7 @@ func (r *ranking) describe(c scored) Reach {
 		Workspaces: []string{}, Access: []string{},
 	}
 	if len(c.scopes) == 0 {
-		out.Scopes = []string{rule.AllAPIs}
+		out.Scopes = []string{credential.AllAPIs}
 	}
 	where := c.identity.workspaces
 	admin := len(c.identity.admin) > 0

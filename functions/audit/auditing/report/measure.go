@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"databricks-credential-rotation/functions/audit/auditing/inventory"
+	"databricks-credential-rotation/shared/credential"
 	"databricks-credential-rotation/shared/policy"
 )
 
@@ -64,8 +65,6 @@ type RoleScopes struct {
 }
 
 const day = 24 * time.Hour
-
-const allAPIs = "all-apis"
 
 func spans() []Bucket {
 	return []Bucket{
@@ -146,9 +145,9 @@ func (c roleCounter) add(clientID string, scopes []string) {
 		count = &RoleScopes{Role: name}
 		c.counts[name] = count
 	}
-	unrestricted := len(scopes) == 0 || slices.Contains(scopes, allAPIs)
+	unrestricted := len(scopes) == 0 || slices.Contains(scopes, credential.AllAPIs)
 	switch {
-	case slices.Contains(role.Scopes, allAPIs):
+	case slices.Contains(role.Scopes, credential.AllAPIs):
 		count.Within++
 	case unrestricted:
 		count.Unrestricted++

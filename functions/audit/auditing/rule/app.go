@@ -8,6 +8,7 @@ import (
 
 	"databricks-credential-rotation/functions/audit/auditing/finding"
 	"databricks-credential-rotation/functions/audit/auditing/inventory"
+	"databricks-credential-rotation/shared/credential"
 )
 
 func eachApp(r Rule, judge func(e *Estate, a *inventory.App) *match) check {
@@ -65,7 +66,7 @@ func appChecks() []check {
 			}
 			scopes := slices.Concat(a.Scopes, a.UserScopes)
 			if len(a.Scopes) == 0 {
-				scopes = append(scopes, AllAPIs)
+				scopes = append(scopes, credential.AllAPIs)
 			}
 			slices.Sort(scopes)
 			over := e.broadOf(slices.Compact(scopes))

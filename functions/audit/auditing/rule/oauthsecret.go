@@ -8,6 +8,7 @@ import (
 
 	"databricks-credential-rotation/functions/audit/auditing/finding"
 	"databricks-credential-rotation/functions/audit/auditing/inventory"
+	"databricks-credential-rotation/shared/credential"
 	"databricks-credential-rotation/shared/databricks"
 	"databricks-credential-rotation/shared/fingerprint"
 )
@@ -248,7 +249,7 @@ func secretChecks() []check {
 			}
 			scopes := s.Scopes
 			if unrestricted(scopes) {
-				scopes = []string{AllAPIs}
+				scopes = []string{credential.AllAPIs}
 			}
 			over := e.broadOf(scopes)
 			if len(over) == 0 {

@@ -5,19 +5,18 @@ import (
 	"strconv"
 	"strings"
 	"time"
-)
 
-// AllAPIs is the scope of a credential that may do whatever its holder may.
-const AllAPIs = "all-apis"
+	"databricks-credential-rotation/shared/credential"
+)
 
 // unrestricted tells whether scopes leave nothing out. None at all do not.
 func unrestricted(scopes []string) bool {
-	return len(scopes) == 0 || slices.Contains(scopes, AllAPIs)
+	return len(scopes) == 0 || slices.Contains(scopes, credential.AllAPIs)
 }
 
 // beyond returns the scopes that are not among the allowed.
 func beyond(scopes, allowed []string) []string {
-	if slices.Contains(allowed, AllAPIs) {
+	if slices.Contains(allowed, credential.AllAPIs) {
 		return nil
 	}
 	var over []string
@@ -38,7 +37,7 @@ var identityScopes = []string{"openid", "profile", "email", "offline_access"}
 // narrower returns what would be left of scopes if only those needed stayed,
 // and whether that is less. A scope is never added.
 func narrower(scopes, needed []string) ([]string, bool) {
-	if len(needed) == 0 || slices.Contains(needed, AllAPIs) {
+	if len(needed) == 0 || slices.Contains(needed, credential.AllAPIs) {
 		return nil, false
 	}
 	keep := slices.Clone(needed)
@@ -62,7 +61,7 @@ func narrower(scopes, needed []string) ([]string, bool) {
 // words lists scopes for a reader.
 func words(scopes []string) string {
 	if len(scopes) == 0 {
-		return AllAPIs + " (unrestricted)"
+		return credential.AllAPIs + " (unrestricted)"
 	}
 	return strings.Join(scopes, " ")
 }

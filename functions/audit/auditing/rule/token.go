@@ -8,6 +8,7 @@ import (
 
 	"databricks-credential-rotation/functions/audit/auditing/finding"
 	"databricks-credential-rotation/functions/audit/auditing/inventory"
+	"databricks-credential-rotation/shared/credential"
 )
 
 // revokedUnusedAfter is when Databricks itself revokes a token that nobody
@@ -199,7 +200,7 @@ func tokenChecks() []check {
 			}
 			allowed, known := e.tokenRole(t)
 			switch {
-			case known && unrestricted(allowed), !known && !e.broad(AllAPIs):
+			case known && unrestricted(allowed), !known && !e.broad(credential.AllAPIs):
 				return nil
 			case known:
 				return because("scopes", words(t.Scopes), "its role has", strings.Join(allowed, " ")).with("scopes", allowed)
