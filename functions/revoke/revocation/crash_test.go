@@ -52,6 +52,23 @@ type deed struct {
 	// open tells that the request must not be reported complete: it may not
 	// delete what it would have to.
 	open bool
+	// crowded leaves the principal room for one, and begun a rotation by Secrets
+	// Manager after its first step. The request is about what that has made.
+	crowded, begun bool
+}
+
+// request is what a deed asks for of what it has prepared.
+func (w *world) request(d deed, m *estatetest.Managed) revocation.Request {
+	if !d.begun {
+		return d.request(w.current(m))
+	}
+	v, ok := w.AWS.Labelled(m.Name, managedsecret.Pending)
+	if !ok {
+		w.t.Fatal("there is no pending version")
+	}
+	c, err := credential.Parse(secret.New(v.Value))
+	w.must(err)
+	return d.request(c)
 }
 
 type hand int
@@ -68,6 +85,12 @@ const (
 var (
 	replace = func(credential.Credential) revocation.Request {
 		return revocation.Request{Mode: revocation.Replace, Secret: "etl"}
+	}
+	replaceByID = func(c credential.Credential) revocation.Request {
+		return revocation.Request{Mode: revocation.Replace, OAuthSecretID: c.OAuthSecretID}
+	}
+	revokeByID = func(c credential.Credential) revocation.Request {
+		return revocation.Request{Mode: revocation.Revoke, OAuthSecretID: c.OAuthSecretID}
 	}
 	replaceByHash = func(c credential.Credential) revocation.Request {
 		return revocation.Request{Mode: revocation.Replace, SHA256: c.ClientSecret.SHA256()}
@@ -100,6 +123,11 @@ var deeds = []deed{
 	{name: "replace an earlier one", request: func(c credential.Credential) revocation.Request {
 		return revocation.Request{Mode: revocation.Replace, OAuthSecretID: c.Predecessors[0].OAuthSecretID}
 	}},
+	{name: "replace, with room for one", request: replace, crowded: true},
+	{name: "replace the pending one", request: replaceByID, begun: true},
+	{name: "replace the pending one by hash", request: replaceByHash, begun: true},
+	{name: "revoke the pending one", request: revokeByID, begun: true},
+	{name: "revoke the pending one by hash", request: revokeByHash, begun: true},
 	{name: "revoke", request: revoke},
 	{name: "revoke by hash", request: revokeByHash},
 	{name: "lockout", request: lockout},
@@ -195,6 +223,9 @@ func (c crashCase) String() string { return fmt.Sprintf("%s, %v", c.deed.name, c
 func (w *world) prepare(d deed) *estatetest.Managed {
 	m := w.rotated("etl")
 	w.MakeByHand(m, 365*day)
+	if d.crowded {
+		w.MakeByHand(m, 365*day)
+	}
 	time.Sleep(hour)
 	switch d.byHand {
 	case stored, replaced:
@@ -209,7 +240,10 @@ func (w *world) prepare(d deed) *estatetest.Managed {
 		w.sweep("")
 		time.Sleep(hour)
 	}
-	if d.request(w.current(m)).Mode == revocation.Release {
+	if d.begun {
+		w.must(w.engine.RunStep(w.t.Context(), rotation.StepRequest{Step: rotation.CreateSecret, SecretID: m.ARN, Token: token}))
+	}
+	if w.request(d, m).Mode == revocation.Release {
 		w.revoke(revocation.Request{Mode: revocation.Lockout, Secret: "etl"}, m)
 		time.Sleep(hour)
 	}
@@ -222,7 +256,7 @@ func crashCases(t *testing.T) []crashCase {
 		inWorld(t, func(w *world) {
 			m := w.prepare(d)
 			w.ResetCalls()
-			if err := w.send(m, d.request(w.current(m))); (err != nil) != d.open {
+			if err := w.send(m, w.request(d, m)); (err != nil) != d.open {
 				t.Fatalf("%s: %v", d.name, err)
 			}
 			for _, cell := range w.Cells() {
@@ -241,7 +275,7 @@ func TestCrashMatrix(t *testing.T) { estatetest.PlayMatrix(t, crashCases(t), *st
 func runCrashCase(t *testing.T, c crashCase) (found []estatetest.Violation) {
 	w := newWorld(t)
 	m := w.prepare(c.deed)
-	req := c.deed.request(w.current(m))
+	req := w.request(c.deed, m)
 	report := func(format string, args ...any) {
 		found = append(found, estatetest.Violation{Invariant: 8, Secret: m.Name, What: fmt.Sprintf(format, args...)})
 	}

@@ -33,7 +33,8 @@ type live struct {
 	databricks.OAuthSecret
 	kind  kind
 	owner *managed
-	// current are the managed secrets of which it is, or may be, current.
+	// current are the managed secrets of which it is, or may be, current, or is
+	// about to become it.
 	current []*managed
 }
 
@@ -93,7 +94,7 @@ func (s *situation) classify(m *managed, o databricks.OAuthSecret) kind {
 		if o.ID != v.credential.OAuthSecretID && o.ID != s.idOf(v.credential) {
 			continue
 		}
-		if v.id == m.secret.Holder(managedsecret.Pending) && v.id != m.current.id {
+		if m.isPending(v) {
 			return kindPending
 		}
 		return kindPredecessor
@@ -102,6 +103,13 @@ func (s *situation) classify(m *managed, o databricks.OAuthSecret) kind {
 		return kindOrphan
 	}
 	return kindForeign
+}
+
+// isPending tells that a rotation by Secrets Manager may be about to make a
+// version current. What was current already it only left its label on.
+func (m *managed) isPending(v version) bool {
+	return v.id == m.secret.Holder(managedsecret.Pending) && v.id != m.current.id &&
+		!slices.Contains(m.secret.Labels[v.id], managedsecret.Previous)
 }
 
 // assess says what an OAuth secret is. That readers hold it matters more than
@@ -116,7 +124,8 @@ func (s *situation) assess(o databricks.OAuthSecret) live {
 			}
 			served = append(served, m)
 		}
-		if v := s.valueOf(m.current.credential); s.classify(m, o) == kindCurrent || v != nil && s.mayBe(v, o) {
+		switch v := s.valueOf(m.current.credential); {
+		case s.classify(m, o) == kindCurrent, s.classify(m, o) == kindPending, v != nil && s.mayBe(v, o):
 			l.current = append(l.current, m)
 		}
 	}
@@ -190,7 +199,7 @@ func (s *situation) names(id string) bool {
 }
 
 // currentLeaked tells whether the request names what is current, or what may
-// be.
+// be, or is about to be.
 func (s *situation) currentLeaked(m *managed, all []live) bool {
 	l := s.target.leak
 	if l == nil {
@@ -324,9 +333,8 @@ func (s *situation) planReplace(all []live) []step {
 		case l.kind == kindCurrent:
 			p.why = "it is replaced, and grace is waived"
 		case s.mayBeInHand(l):
-			// The rotation that made a pending one is given up before the new
-			// one is stored. Who holds one that no version records cannot be
-			// told; nobody has ever read it.
+			// Who holds one that no version records cannot be told; nobody has ever
+			// read it.
 			if !issuing[l.owner] || l.kind == kindOrphan {
 				continue
 			}
@@ -336,6 +344,42 @@ func (s *situation) planReplace(all []live) []step {
 		default:
 		}
 		steps = append(steps, p)
+	}
+	for _, m := range s.target.secrets {
+		if issuing[m] {
+			steps = append(steps, s.unlisted(m)...)
+		}
+	}
+	return steps
+}
+
+// unlisted deletes what versions name and Databricks does not list. A list may
+// lag, and what readers hold, or are about to, is known without it, as is what
+// was issued a moment ago.
+func (s *situation) unlisted(m *managed) (steps []step) {
+	if m.secret.Hold != nil {
+		return nil // it has been deleted before
+	}
+	for _, v := range m.known() {
+		p := step{action: Delete, id: s.idOf(v.credential)}
+		switch {
+		case v.id == m.current.id:
+			p.kind, p.why = kindCurrent, "the current version names it, though it is not listed"
+		case m.isPending(v):
+			p.kind, p.why = kindPending, "the pending version names it, though it is not listed"
+		case s.now.Sub(v.credential.IssuedAt) < rotation.OrphanAge:
+			p.kind, p.why = kindPredecessor, "a version names it that is new, though it is not listed"
+		default:
+			continue
+		}
+		if s.req.Mode == Replace {
+			p.after = []*managed{m}
+		}
+		listed := func(o databricks.OAuthSecret) bool { return o.ID == p.id }
+		if p.id != "" && !s.gone[p.id] && p.id != s.issued[m.secret.ARN] && !slices.ContainsFunc(s.listed, listed) &&
+			!slices.ContainsFunc(steps, func(other step) bool { return other.id == p.id }) {
+			steps = append(steps, p)
+		}
 	}
 	return steps
 }
@@ -397,12 +441,12 @@ func (s *situation) needsNew(m *managed, all []live) string {
 }
 
 // sacrifices are the OAuth secrets that may go before the new one is there, if
-// the principal has no room: all but what is or may be current, the named one
-// first.
+// the principal has no room: all but what is or may be current, or what another
+// run may be about to make that, the named one first.
 func (s *situation) sacrifices(m *managed, all []live) []string {
 	var ids []string
 	for _, l := range all {
-		if len(l.current) == 0 && (l.kind.ours() && l.owner == m || s.req.IncludeForeign && s.takes(l, all)) {
+		if len(l.current) == 0 && (l.kind.ours() && l.owner == m && !s.mayBeInHand(l) || s.req.IncludeForeign && s.takes(l, all)) {
 			ids = append(ids, l.ID)
 		}
 	}
@@ -464,24 +508,7 @@ func (s *situation) planRevoke(all []live) []step {
 		}
 	}
 	for _, m := range whole {
-		if m.secret.Hold != nil {
-			continue // it has been deleted before
-		}
-		// A list may lag, and what readers hold, or are about to, is known without
-		// it.
-		for _, v := range m.known() {
-			id, k, why := s.idOf(v.credential), kindCurrent, "the current version names it, though it is not listed"
-			switch v.id {
-			case m.current.id:
-			case m.secret.Holder(managedsecret.Pending):
-				k, why = kindPending, "the pending version names it, though it is not listed"
-			default:
-				continue
-			}
-			if id != "" && !s.gone[id] && !slices.ContainsFunc(all, func(l live) bool { return l.ID == id }) {
-				steps = append(steps, step{action: Delete, id: id, kind: k, why: why})
-			}
-		}
+		steps = append(steps, s.unlisted(m)...)
 	}
 	return steps
 }
@@ -541,7 +568,9 @@ func (s *situation) dead(m *managed, all []live) string {
 		return "it was never issued"
 	case id == "" && !s.valueOf(c).unclear():
 		return "it is refused"
-	case !slices.ContainsFunc(all, func(l live) bool { return l.ID == id || id == "" && slices.Contains(l.current, m) }):
+	case !slices.ContainsFunc(all, func(l live) bool {
+		return l.ID == id || id == "" && l.kind != kindPending && slices.Contains(l.current, m)
+	}):
 		return "it is not listed"
 	default:
 		return ""

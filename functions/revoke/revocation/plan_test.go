@@ -191,7 +191,17 @@ func TestPlanTable(t *testing.T) {
 		{"replace, with an orphan", Replace, etl(lists(oursAged("orphan", hour))), []string{"replace", "delete cur", "delete orphan", "delete pred"}},
 		{"replace, and a run has one in hand", Replace, etl(lists(oursAged("young", time.Minute))), []string{"replace", "delete cur", "delete pred"}},
 		{"replace, during a rotation by protocol", Replace, etl(lists(oursAged("pend", time.Minute)), pendingOne("pend")), []string{"replace", "delete cur", "delete pend", "delete pred"}},
-		{"replace a dead one", Replace, etl(without("cur")), []string{"replace", "delete pred"}},
+		{"replace, during one that takes long", Replace, etl(lists(oursAged("pend", 2*hour)), pendingOne("pend")), []string{"replace", "delete cur", "delete pend", "delete pred"}},
+		{"replace the pending one that is named", Replace, etl(lists(oursAged("pend", time.Minute)), pendingOne("pend"), named("pend", "v3")), []string{"replace", "delete pend", "delete cur", "delete pred"}},
+		{"replace an earlier one that is named, during one that takes long", Replace, etl(lists(oursAged("pend", 2*hour)), pendingOne("pend"), named("pred", "v1")), []string{"replace", "delete pred", "delete cur", "delete pend"}},
+		{"replace an earlier one that is named, on which a rotation left its label", Replace, etl(func(_ *situation, m *managed) {
+			m.secret.Labels["v1"] = []string{managedsecret.Previous, managedsecret.Pending}
+		}, earlier("v1", "dose-earlier", "pred", 35*day), named("pred", "v1")), []string{"delete pred"}},
+		{"replace, and the pending one is not listed yet", Replace, etl(pendingOne("pend")), []string{"replace", "delete cur", "delete pred", "delete pend"}},
+		{"replace, and an earlier one that is new is not listed yet", Replace, etl(func(_ *situation, m *managed) {
+			m.versions = append(m.versions, version{"v1", planNow, credential.Credential{ClientID: "c", ClientSecret: secret.New("dose-new"), OAuthSecretID: "p1", IssuedAt: planNow.Add(-time.Minute)}})
+		}), []string{"replace", "delete cur", "delete pred", "delete p1"}},
+		{"replace a dead one: the list may lag", Replace, etl(without("cur")), []string{"replace", "delete pred", "delete cur"}},
 		{"replace an expired one", Replace, etl(without("cur"), lists(func() databricks.OAuthSecret {
 			o := oursAged("cur", 5*day)
 			o.ExpireTime = planNow
@@ -213,6 +223,7 @@ func TestPlanTable(t *testing.T) {
 		{"revoke continues", Revoke, etl(without("cur"), onHold(managedsecret.Revoked)), []string{"delete pred"}},
 		{"revoke what is locked out", Revoke, etl(without("cur"), without("pred"), onHold(managedsecret.LockedOut)), nil},
 		{"revoke the one named, which is current", Revoke, etl(named("cur", "v2")), []string{"hold etl", "delete cur", "delete pred"}},
+		{"revoke the pending one that is named", Revoke, etl(lists(oursAged("pend", time.Minute)), pendingOne("pend"), named("pend", "v3")), []string{"hold etl", "delete pend", "delete cur", "delete pred"}},
 		{"revoke the one named, which is not", Revoke, etl(named("pred", "v1")), []string{"delete pred"}},
 		{"revoke the one named, which is gone", Revoke, etl(named("pred", "v1"), without("pred")), nil},
 		{"revoke the one named continues", Revoke, etl(named("cur", "v2"), without("cur"), onHold(managedsecret.Revoked)), []string{"delete pred"}},
@@ -302,6 +313,32 @@ func TestPlanTable(t *testing.T) {
 			}
 			if diff := cmp.Diff(test.want, got); diff != "" {
 				t.Errorf("(-want +got):\n%s", diff)
+			}
+		})
+	}
+}
+
+// What another run may be about to make current, or has a rotation by Secrets
+// Manager make, is not deleted to make room for a replacement.
+func TestSacrifices(t *testing.T) {
+	for name, test := range map[string]struct {
+		s    *situation
+		want []string
+	}{
+		"a run has one in hand":         {etl(lists(oursAged("young", time.Minute))), []string{"pred"}},
+		"a run that died has left one":  {etl(lists(oursAged("orphan", hour))), []string{"orphan", "pred"}},
+		"a rotation by Secrets Manager": {etl(lists(oursAged("pend", 2*hour)), pendingOne("pend")), []string{"pred"}},
+		"somebody else's":               {etl(lists(theirsAged("f", day))), []string{"pred"}},
+		"somebody else's, and all":      {etl(lists(theirsAged("f", day)), withForeign), []string{"pred", "f"}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			test.s.req.Mode = Replace
+			steps, err := test.s.plan()
+			if err != nil {
+				t.Fatal(err)
+			}
+			if diff := cmp.Diff(test.want, steps[0].sacrifice); diff != "" || steps[0].action != Issue {
+				t.Errorf("%s may sacrifice (-want +got):\n%s", steps[0].action, diff)
 			}
 		})
 	}

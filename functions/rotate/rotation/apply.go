@@ -95,6 +95,7 @@ func (r *run) issue(ctx context.Context, o Observation, plan Issue, write manage
 // secret goes into it, and somebody else's keys may have filled it.
 func storable(next credential.Credential) error {
 	next.ClientSecret, next.OAuthSecretID = secret.New(placeholder), placeholder
+	next.IssuedAt, next.ExpiresAt = longestTime, longestTime
 	value, err := next.Encode()
 	if err == nil {
 		_, err = credential.Parse(value)
@@ -102,8 +103,12 @@ func storable(next credential.Credential) error {
 	return err
 }
 
-// placeholder is as long as an OAuth secret's id, and longer than its value.
-var placeholder = strings.Repeat("0", 64)
+// placeholder is as long as an OAuth secret's id, and longer than its value, and
+// no time is written longer than longestTime.
+var (
+	placeholder = strings.Repeat("0", 64)
+	longestTime = time.Date(2000, 1, 1, 0, 0, 0, 1, time.UTC)
+)
 
 // rejected tells a full principal from a create that is refused for another
 // reason. Databricks does not document the error of the sixth secret.
@@ -264,10 +269,16 @@ func (r *run) discard(ctx context.Context, o Observation, id string, why error) 
 		return r.Databricks.DeleteSecret(ctx, hostOf(o.Current.Credential), o.principalID(), id)
 	})
 	if err != nil {
-		err = fmt.Errorf("the new OAuth secret %s could not be deleted and is left to a later run: %w", id, err)
+		err = &leftError{fmt.Errorf("the new OAuth secret %s could not be deleted and is left to a later run: %w", id, err)}
 	}
 	return errors.Join(why, err)
 }
+
+// leftError means that an OAuth secret which must not stay could not be deleted.
+// Whoever tries again at once may leave another one.
+type leftError struct{ error }
+
+func (e *leftError) Unwrap() error { return e.error }
 
 // retire deletes an OAuth secret that has been replaced.
 func (r *run) retire(ctx context.Context, o Observation, retirement Retirement) error {

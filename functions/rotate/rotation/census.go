@@ -107,16 +107,16 @@ func errShared(other string) error {
 
 // adopt makes the plan for a credential that was not issued for its managed
 // secret, once it is known that no other holds it too.
-func (r *run) adopt(o *Observation) (Plan, error) {
+func (r *run) adopt(ctx context.Context, o Observation) (Observation, Plan, error) {
 	others, err := r.survey()
 	if err != nil {
-		return Plan{}, err
+		return o, Plan{}, err
 	}
 	if other := others.other(o.Secret.ARN, o.Current.Credential); other != "" {
-		return Plan{}, errShared(other)
+		return o, Plan{}, errShared(other)
 	}
 	o.heed(others)
-	return MakePlan(r.policy, *o), nil
+	return r.complete(ctx, o)
 }
 
 // heed takes in what other managed secrets hold.

@@ -2,10 +2,12 @@ package rotation_test
 
 import (
 	"encoding/json"
+	"fmt"
 	"strings"
 	"testing"
 	"time"
 
+	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/secretsmanager"
 	"github.com/aws/aws-sdk-go-v2/service/secretsmanager/types"
 
@@ -47,6 +49,47 @@ func TestBinding(t *testing.T) {
 			t.Errorf("changes were made: %v", w.Changes())
 		}
 	})
+}
+
+// Nor does a value that names its own principal by one id, and another one's OAuth
+// secrets by the rest, have them removed. Invariant 3.
+func TestBindingOfIDs(t *testing.T) {
+	inWorld(t, func(w *world) {
+		victim := w.register(estatetest.Registration{Name: "victim", AccountLevel: true})
+		w.sweep("")
+		time.Sleep(w.policy.Interval)
+		w.sweep("")
+		theirs := w.current(victim)
+		outsider := w.Databricks.AddPrincipal(databrickstest.PrincipalSpec{DisplayName: "nobody manages it"})
+		unmanaged, err := w.Databricks.AddSecret(outsider.ID, databrickstest.SecretSpec{Lifetime: 365 * day})
+		w.must(err)
+		for name, forged := range map[string]string{
+			"a/managed-ones": fmt.Sprintf(`"ROTATION_SERVICE_PRINCIPAL_ID":"%d","ROTATION_OAUTH_SECRET_ID":%q,"ROTATION_PREDECESSORS":%q`,
+				victim.Principal.ID, theirs.Predecessors[0].OAuthSecretID, theirs.OAuthSecretID+"=2000-01-01T00:00:00Z"),
+			"a/unmanaged-ones": fmt.Sprintf(`"ROTATION_SERVICE_PRINCIPAL_ID":"%d","ROTATION_OAUTH_SECRET_ID":"none","ROTATION_PREDECESSORS":%q`,
+				outsider.ID, unmanaged.ID+"=2000-01-01T00:00:00Z"),
+		} {
+			own := w.Databricks.AddPrincipal(databrickstest.PrincipalSpec{DisplayName: name})
+			w.secondFor(name, `{"DATABRICKS_HOST":"`+victim.Host.URL+`","DATABRICKS_ACCOUNT_ID":"`+victim.Host.AccountID+`","DATABRICKS_CLIENT_ID":"`+own.ApplicationID+`","DATABRICKS_CLIENT_SECRET":"dose0","ROTATION_ISSUED_AT":"2000-01-01T00:00:00Z",`+forged+`}`)
+			w.tag(&estatetest.Managed{Name: name}, managedsecret.BindingKey, own.ApplicationID)
+			w.ResetCalls()
+			for range 3 {
+				_, err := w.engine.Rotate(w.t.Context(), "direct", rotation.RotateRequest{Secrets: []string{name}})
+				w.checkErr(err, "DATABRICKS_CLIENT_ID and ROTATION_SERVICE_PRINCIPAL_ID disagree")
+				_, _ = w.engine.Sweep(w.t.Context(), true, false)
+			}
+			if changes := w.Changes(); len(changes) > 0 {
+				t.Errorf("%s: changes were made: %v", name, changes)
+			}
+			w.must(w.deleteSecret(name)) // so that nothing is said of it any more
+		}
+	})
+}
+
+// deleteSecret is a person who deletes a managed secret at once.
+func (w *world) deleteSecret(name string) error {
+	_, err := w.SecretsManager("operator").DeleteSecret(w.t.Context(), &secretsmanager.DeleteSecretInput{SecretId: &name, ForceDeleteWithoutRecovery: aws.Bool(true)})
+	return err
 }
 
 // Nobody is given the rotator's own credential: it may do more than any

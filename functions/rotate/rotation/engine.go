@@ -181,7 +181,7 @@ func (r *run) bring(ctx context.Context, s managedsecret.Secret, current Version
 		return out
 	}
 	look := Observation{
-		Secret: s, Current: current, Force: force,
+		Secret: s, Current: current, Force: force, Replacing: r.replacing,
 		Alone: r.alone(current.Credential.ClientID), Withhold: r.removals == withheld,
 		CanAsk: r.Usage != nil && r.asking != failed, Unseen: r.unseen,
 	}
@@ -191,7 +191,7 @@ func (r *run) bring(ctx context.Context, s managedsecret.Secret, current Version
 		return out.fail(err)
 	}
 	if o.adopts(plan) && !r.replacing { // a revocation knows the other managed secrets itself
-		if plan, err = r.adopt(&o); err != nil {
+		if o, plan, err = r.adopt(ctx, o); err != nil {
 			return out.fail(err)
 		}
 	}
@@ -356,8 +356,7 @@ func (r *run) read(ctx context.Context, id string) (managedsecret.Secret, Versio
 // concluded from it.
 var errDisagree = errors.New("the answers of Secrets Manager disagree about which version is current; the next run will read them again")
 
-// observe asks Databricks, makes the plan, and reads more for as long as the
-// plan needs it.
+// observe lists the principal's OAuth secrets, and makes the plan.
 func (r *run) observe(ctx context.Context, o Observation) (Observation, Plan, error) {
 	o.Now, o.Check = r.now(), r.check
 	host := hostOf(o.Current.Credential)
@@ -372,6 +371,12 @@ func (r *run) observe(ctx context.Context, o Observation) (Observation, Plan, er
 	if o.Listed, err = r.Databricks.ListSecrets(ctx, host, o.principalID()); err != nil {
 		return o, Plan{}, missingPrincipal(err, credential.KeyServicePrincipalID)
 	}
+	return r.complete(ctx, o)
+}
+
+// complete makes the plan, and reads more for as long as the plan needs it.
+func (r *run) complete(ctx context.Context, o Observation) (Observation, Plan, error) {
+	host := hostOf(o.Current.Credential)
 	asked := map[Need]bool{}
 	for {
 		plan := MakePlan(r.policy, o)
@@ -395,6 +400,11 @@ func (r *run) observe(ctx context.Context, o Observation) (Observation, Plan, er
 				var p databricks.ServicePrincipal
 				p, err = r.Databricks.Principal(ctx, host, o.principalID())
 				o.Principal, err = &p, missingPrincipal(err, credential.KeyServicePrincipalID)
+			case NeedClaims:
+				var others census
+				if others, err = r.survey(); err == nil {
+					o.heed(others)
+				}
 			case NeedVersions:
 				err = r.readVersions(ctx, &o)
 				if err == nil && o.Misnamed {

@@ -18,6 +18,38 @@ func MakePlan(p policy.Policy, o Observation) Plan {
 	if o.Secret.Hold != nil {
 		return heldPlan(o)
 	}
+	plan := makePlan(p, o)
+	if needs := o.unvouched(plan.Retire); needs != nil {
+		return Plan{Needs: needs}
+	}
+	return plan
+}
+
+// unvouched says what must be known before something is removed of which nothing
+// but a value, which somebody may have written, says that it is ours: that the id
+// under which it is listed is the one of the principal that the value names, and
+// that no other managed secret has it.
+func (o Observation) unvouched(retire []Retirement) []Need {
+	for _, s := range o.Listed {
+		i := slices.IndexFunc(retire, func(r Retirement) bool { return r.ID == s.ID && r.Kind > Expired })
+		if i < 0 || isOurs(o.Secret.ARN, s) {
+			continue
+		}
+		var needs []Need
+		if o.Principal == nil {
+			needs = append(needs, NeedPrincipal)
+		}
+		if o.Claims == nil && retire[i].Kind == Predecessor { // the budget has it looked for otherwise
+			needs = append(needs, NeedClaims)
+		}
+		if needs != nil {
+			return needs
+		}
+	}
+	return nil
+}
+
+func makePlan(p policy.Policy, o Observation) Plan {
 	m := newMaking(p, o)
 	if block := o.mismatch(); block != nil {
 		return Plan{Block: block}
@@ -152,12 +184,12 @@ func (m *making) sort() []Need {
 		ours := isOurs(o.Secret.ARN, s)
 		switch {
 		case s.ID == m.c.OAuthSecretID || s.Expired(o.Now):
+		case o.isAnothers(s.ID):
+			m.Foreign = append(m.Foreign, s.ID)
 		case isPredecessor:
 			if over := m.replaced(p, o, s, supersededAt(pred, o.Secret, o.Current)); !over.IsZero() {
 				m.keep(s, " until "+over.UTC().Format(time.RFC3339))
 			}
-		case o.isAnothers(s.ID):
-			m.Foreign = append(m.Foreign, s.ID)
 		case isRecorded:
 			m.recorded(s, versionID)
 		case !ours && (!o.Alone || !p.Exclusive(m.c.ClientID)):
@@ -284,7 +316,7 @@ func (m *making) expiresFirst() bool {
 // findRoom makes room for a new credential. Where there is none and nobody is
 // told, a later sweep finds it.
 func (m *making) findRoom(reason Reason) bool {
-	m.makeRoom(len(m.live))
+	m.makeRoom()
 	if len(m.live)-len(m.Retire) >= databricks.MaxSecrets {
 		full := m.o.fullMessage(m.inGrace, m.Foreign)
 		switch {
@@ -423,7 +455,7 @@ func (o Observation) scopes(p policy.Policy, live map[string]databricks.OAuthSec
 			return credential.NormalizeScopes(role.Scopes), true
 		}
 		return []string{credential.AllAPIs}, true
-	case isListed:
+	case isListed && (o.alive() || o.listsScopes()):
 		return []string{credential.AllAPIs}, true
 	case !o.alive() && len(o.Beside) > 0:
 		// Readers had these until somebody damaged the value.
@@ -447,6 +479,12 @@ func (o Observation) scopes(p policy.Policy, live map[string]databricks.OAuthSec
 		common = []string{credential.AllAPIs}
 	}
 	return common, true
+}
+
+// listsScopes tells that the host names scopes where there are some, so that one
+// listed without any has none. What is dead cannot be tried for that.
+func (o Observation) listsScopes() bool {
+	return slices.ContainsFunc(o.Listed, func(s databricks.OAuthSecret) bool { return len(s.Scopes) > 0 })
 }
 
 // scopesUnnamed tells that neither the list nor the value names the scopes of
@@ -515,11 +553,13 @@ func supersededAt(pred credential.Predecessor, s managedsecret.Secret, current V
 
 // retire adds a removal, or withholds it.
 func (p *Plan) retire(o Observation, r Retirement) {
-	if o.Withhold && r.Kind.needsBudget() {
+	switch {
+	case o.Replacing && r.Kind != Expired:
+	case o.Withhold && r.Kind.needsBudget():
 		p.Withheld = append(p.Withheld, r)
-		return
+	default:
+		p.Retire = append(p.Retire, r)
 	}
-	p.Retire = append(p.Retire, r)
 }
 
 func idsOf(list []Retirement) []string {

@@ -225,6 +225,9 @@ func TestNothingIsCreatedForAValueThatCannotBe(t *testing.T) {
 		"a value that is full": {func(w *world) *estatetest.Managed {
 			return w.register(estatetest.Registration{Name: "etl", AccountLevel: true, Extra: map[string]string{"NOTES": strings.Repeat("x", 65_100)}})
 		}, "shorten the keys that are not the rotation's"},
+		"a value that its times would make full": {func(w *world) *estatetest.Managed {
+			return w.register(estatetest.Registration{Name: "etl", AccountLevel: true, Extra: map[string]string{"NOTES": strings.Repeat("x", 65_050)}})
+		}, "shorten the keys that are not the rotation's"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			inWorld(t, func(w *world) {
@@ -243,6 +246,30 @@ func TestNothingIsCreatedForAValueThatCannotBe(t *testing.T) {
 			})
 		})
 	}
+}
+
+// A run that could not delete what it had created does not create another one.
+// What is left goes once it is old enough.
+func TestBusyLeavesOneOrphan(t *testing.T) {
+	inWorld(t, func(w *world) {
+		m := w.register(estatetest.Registration{Name: "etl", AccountLevel: true, Fresh: true})
+		w.sweep("")
+		time.Sleep(w.policy.Interval)
+		// The first token is the rotator's own.
+		w.Databricks.Faults().Add(faulttest.Fault{Op: databrickstest.OpAccountToken, Kind: faulttest.Throttled, Skip: 1, Times: faulttest.Forever})
+		w.Databricks.Faults().Add(faulttest.Fault{Op: databrickstest.OpAccountDeleteSecret, Kind: faulttest.Throttled, Times: faulttest.Forever})
+		w.ResetCalls()
+		w.sweep("could not be deleted and is left to a later run")
+		if n := w.calls()[databrickstest.OpAccountCreateSecret]; n != 1 {
+			t.Errorf("%d OAuth secrets were created, want 1", n)
+		}
+		w.Databricks.Faults().Clear()
+		time.Sleep(rotation.OrphanAge)
+		w.sweep("")
+		if n := len(w.ids(m)); n != 2 {
+			t.Errorf("%d OAuth secrets, want the new one and its predecessor", n)
+		}
+	})
 }
 
 // What was retired before Databricks was too busy for the rest is in the report of

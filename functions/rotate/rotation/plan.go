@@ -75,9 +75,12 @@ type Observation struct {
 	Alone bool
 	// Withhold forbids removals that need the budget.
 	Withhold bool
+	// Replacing tells that a revocation has asked for a new credential. It
+	// deletes itself what is to go, once readers have another.
+	Replacing bool
 	// Claims are the OAuth secrets that current versions name, each with the
-	// ARN of its managed secret, as far as the run has seen. Two managed
-	// secrets of one principal can have the same fingerprint.
+	// ARN of its managed secret, as far as the run has seen, nil if it has not
+	// looked. Two managed secrets of one principal can have the same fingerprint.
 	Claims map[string]string
 	// Opaque are values of managed secrets, by ARN, that are no credentials as
 	// they stand, and Denied tells that one could not be read: it may claim any.
@@ -124,6 +127,8 @@ const (
 	NeedTrial Need = iota + 1
 	NeedPrincipal
 	NeedVersions
+	// NeedClaims is for what other managed secrets hold.
+	NeedClaims
 )
 
 // Retirement is an OAuth secret that has to go.

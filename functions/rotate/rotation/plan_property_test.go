@@ -23,7 +23,7 @@ func planProperties(t *rapid.T) {
 	if diff := cmp.Diff(plan, rotation.MakePlan(testPolicy, o), cmp.AllowUnexported(credential.Credential{})); diff != "" {
 		t.Fatalf("the plan is not a function of the observation:\n%s", diff)
 	}
-	if o.Secret.Hold != nil {
+	if o.Secret.Hold != nil && len(plan.Needs) == 0 {
 		heldProperties(t, o, plan)
 		return
 	}
@@ -32,7 +32,7 @@ func planProperties(t *rapid.T) {
 			t.Fatalf("an incomplete plan already decides: %+v", plan)
 		}
 		for _, need := range plan.Needs {
-			if need == rotation.NeedTrial && o.Tried || need == rotation.NeedPrincipal && o.Principal != nil || need == rotation.NeedVersions && o.Versions != nil && o.Recorded != nil {
+			if need == rotation.NeedTrial && o.Tried || need == rotation.NeedPrincipal && o.Principal != nil || need == rotation.NeedVersions && o.Versions != nil && o.Recorded != nil || need == rotation.NeedClaims && o.Claims != nil {
 				t.Fatalf("the plan needs what it was given: %v", plan.Needs)
 			}
 		}
@@ -70,6 +70,15 @@ func planProperties(t *rapid.T) {
 		}
 		_, isRecorded := o.Recorded[r.ID]
 		isPredecessor := slices.ContainsFunc(c.Predecessors, func(p credential.Predecessor) bool { return p.OAuthSecretID == r.ID })
+		if o.Claims[r.ID] != "" && r.Kind != rotation.Expired {
+			t.Fatal("invariant 3: retires what another managed secret names")
+		}
+		if r.Kind != rotation.Expired && o.Replacing {
+			t.Fatal("retires what a revocation is to delete once readers have another")
+		}
+		if !rotation.IsOurs(testARN, o.Listed[i]) && r.Kind != rotation.Expired && o.Principal == nil {
+			t.Fatal("retires, by a value alone, what may be another principal's")
+		}
 		if r.Kind == rotation.Expired {
 			if !isPredecessor && !rotation.IsOurs(testARN, o.Listed[i]) {
 				t.Fatal("invariant 3: retires somebody else's expired secret")
@@ -123,12 +132,12 @@ func planProperties(t *rapid.T) {
 // heldProperties are of what was revoked: it is never healed, and a person's
 // own secret is never touched.
 func heldProperties(t *rapid.T, o rotation.Observation, plan rotation.Plan) {
-	if plan.Issue != nil || plan.Clear != "" || len(plan.Needs) > 0 || plan.Block == nil {
+	if plan.Issue != nil || plan.Clear != "" || plan.Block == nil {
 		t.Fatalf("a held secret is not left alone: %+v", plan)
 	}
 	for _, r := range plan.Retire {
 		i := slices.IndexFunc(o.Listed, func(s databricks.OAuthSecret) bool { return s.ID == r.ID })
-		if i < 0 || !rotation.IsOurs(testARN, o.Listed[i]) || o.Now.Sub(o.Listed[i].CreateTime) < rotation.OrphanAge {
+		if i < 0 || !rotation.IsOurs(testARN, o.Listed[i]) || o.Now.Sub(o.Listed[i].CreateTime) < rotation.OrphanAge || o.Claims == nil || o.Claims[r.ID] != "" {
 			t.Fatalf("retires what it must not: %s", r.ID)
 		}
 	}
@@ -202,6 +211,15 @@ func drawObservation(t *rapid.T) rotation.Observation {
 	if rapid.Bool().Draw(t, "principal") {
 		principal(rapid.Bool().Draw(t, "active"))(&o)
 	}
+	if rapid.Bool().Draw(t, "surveyed") {
+		surveyed()(&o)
+		for _, id := range ids[1:] {
+			if rapid.IntRange(0, 3).Draw(t, id+" is another's") == 1 {
+				o.Claims[id] = "arn:aws:secretsmanager:eu-west-1:123456789012:secret:other"
+			}
+		}
+	}
+	o.Replacing = rapid.IntRange(0, 3).Draw(t, "replacing") == 1
 	return o
 }
 

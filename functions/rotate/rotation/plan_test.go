@@ -157,6 +157,16 @@ func held(kind managedsecret.HoldKind) func(*rotation.Observation) {
 	return func(o *rotation.Observation) { o.Secret.Hold = &managedsecret.Hold{Kind: kind, Since: ago(hour)} }
 }
 
+// surveyed has other managed secrets name OAuth secrets.
+func surveyed(ids ...string) func(*rotation.Observation) {
+	return func(o *rotation.Observation) {
+		o.Claims = map[string]string{}
+		for _, id := range ids {
+			o.Claims[id] = "arn:aws:secretsmanager:eu-west-1:123456789012:secret:other"
+		}
+	}
+}
+
 // decision is a plan without its prose.
 type decision struct {
 	Needs   []rotation.Need
@@ -191,6 +201,7 @@ const (
 	needTrial     = rotation.NeedTrial
 	needPrincipal = rotation.NeedPrincipal
 	needVersions  = rotation.NeedVersions
+	needClaims    = rotation.NeedClaims
 )
 
 func needs(n ...rotation.Need) decision { return decision{Needs: n} }
@@ -231,8 +242,10 @@ func TestPlan(t *testing.T) {
 		{"locked out", observed(5*day, unlisted, held(managedsecret.LockedOut)), decision{Block: rotation.LockedOut}},
 		{"locked out and switched off", observed(40*day, unlisted, tried(false), principal(false), held(managedsecret.LockedOut)), decision{Block: rotation.LockedOut}},
 		{"locked out, during a rotation by protocol", observed(5*day, unlisted, pendingSince(token, hour), held(managedsecret.LockedOut)), decision{Block: rotation.LockedOut}},
-		{"revoked, and a run had one in hand", observed(5*day, unlisted, list(ours("o1", 30*time.Minute)), held(managedsecret.Revoked)), decision{Retire: []string{"o1"}, Block: rotation.Revoked}},
-		{"revoked, and what is ours lives on", observed(5*day, list(ours("p1", 6*day)), predecessor("p1", ago(5*day)), held(managedsecret.Revoked)), decision{Retire: []string{"cur", "p1"}, Block: rotation.Revoked}},
+		{"revoked, and a run had one in hand: another managed secret may have it", observed(5*day, unlisted, list(ours("o1", 30*time.Minute)), held(managedsecret.Revoked)), needs(needClaims)},
+		{"revoked, and a run had one in hand", observed(5*day, unlisted, list(ours("o1", 30*time.Minute)), held(managedsecret.Revoked), surveyed()), decision{Retire: []string{"o1"}, Block: rotation.Revoked}},
+		{"revoked, and what is ours lives on", observed(5*day, list(ours("p1", 6*day)), predecessor("p1", ago(5*day)), held(managedsecret.Revoked), surveyed()), decision{Retire: []string{"cur", "p1"}, Block: rotation.Revoked}},
+		{"revoked, and another managed secret has what is ours", observed(5*day, list(ours("p1", 6*day)), held(managedsecret.Revoked), surveyed("cur")), decision{Retire: []string{"p1"}, Block: rotation.Revoked}},
 		{"revoked by a read that may be stale", observed(30*time.Minute-1, held(managedsecret.Revoked)), decision{Block: rotation.Revoked}},
 		{"revoked, with what a person made", observed(5*day, unlisted, list(theirs("f1", day)), held(managedsecret.Revoked)), decision{Block: rotation.Revoked}},
 		{"revoked, and a person has put a credential there", observed(5*day, func(o *rotation.Observation) { o.Listed[0] = theirs("cur", day) }, held(managedsecret.Revoked)), decision{Block: rotation.Revoked}},
@@ -274,6 +287,8 @@ func TestPlan(t *testing.T) {
 		{"an older version knew its id: what replaced that one goes once its grace is over", observed(9*day, misnamed, recorded("cur", "older"), oldVersion("o1"), list(ours("o1", 9*day), theirs("f1", day))), decision{Retire: []string{"o1"}, Issue: rotation.Adopted, Foreign: []string{"f1"}}},
 		{"unidentified, the only secret", observed(5*day, unidentified, unlisted, list(theirs("f1", day)), tried(true), principal(true), recorded()), decision{Issue: rotation.Adopted}},
 		{"unidentified among several", observed(5*day, unidentified, unlisted, list(theirs("f1", day), theirs("f2", day)), tried(true), principal(true), recorded()), decision{Issue: rotation.Adopted, Foreign: []string{"f1", "f2"}}},
+		{"listed without scopes and refused: nobody knows them, on a host that may list none", observed(5*day, check, tried(false), principal(true), list(theirs("f1", day)), change(func(c *credential.Credential) { c.Scopes = nil })), decision{Block: rotation.Scopes, Foreign: []string{"f1"}}},
+		{"the same, on a host that lists another one's", observed(5*day, check, tried(false), principal(true), list(ours("o1", time.Minute, "sql")), recorded(), change(func(c *credential.Credential) { c.Scopes = nil })), decision{Issue: rotation.Dead}},
 		{"unidentified among several of different scopes", observed(5*day, unidentified, unlisted, list(theirs("f1", day), ours("o1", day, "sql")), tried(true), principal(true), recorded()), decision{Block: rotation.Scopes, Foreign: []string{"f1"}}},
 		{"unidentified: no secret of ours is deleted, it may be the current one", observed(9*day, unidentified, tried(true), principal(true), recorded("cur", "old"), list(ours("o1", 9*day))), decision{Issue: rotation.Adopted}},
 		{"principal and client id disagree", observed(5*day, unlisted, tried(false), principal(true), change(func(c *credential.Credential) { c.ClientID = "22222222-2222-2222-2222-222222222222" }), func(o *rotation.Observation) {
@@ -285,7 +300,12 @@ func TestPlan(t *testing.T) {
 		{"grace just over", observed(day, list(ours("p1", 31*day)), predecessor("p1", time.Time{})), decision{Retire: []string{"p1"}}},
 		{"a dated predecessor goes by its date", observed(hour, list(ours("p1", 31*day)), predecessor("p1", ago(day))), decision{Retire: []string{"p1"}}},
 		{"a dated predecessor in grace", observed(5*day, list(ours("p1", 31*day)), predecessor("p1", ago(day-1))), decision{}},
-		{"a foreign predecessor was adopted, and retires too", observed(2*day, list(theirs("p1", 31*day)), predecessor("p1", time.Time{})), decision{Retire: []string{"p1"}}},
+		{"a foreign predecessor: a value alone says that it was adopted", observed(2*day, list(theirs("p1", 31*day)), predecessor("p1", time.Time{})), needs(needPrincipal, needClaims)},
+		{"a foreign predecessor was adopted, and retires too", observed(2*day, list(theirs("p1", 31*day)), predecessor("p1", time.Time{}), principal(true), surveyed()), decision{Retire: []string{"p1"}}},
+		{"a foreign predecessor that another managed secret has", observed(2*day, list(theirs("p1", 31*day)), predecessor("p1", time.Time{}), surveyed("p1")), decision{Foreign: []string{"p1"}}},
+		{"a foreign predecessor under the id of another principal", observed(2*day, list(theirs("p1", 31*day)), predecessor("p1", time.Time{}), surveyed(), func(o *rotation.Observation) {
+			o.Principal = &databricks.ServicePrincipal{ID: "4711", ApplicationID: "another", Active: true}
+		}), decision{Block: rotation.Mismatch}},
 		{"a predecessor that is gone already", observed(2*day, predecessor("p1", time.Time{})), decision{}},
 		{"a predecessor that has expired by itself", observed(2*day, list(ours("p1", 95*day)), predecessor("p1", time.Time{})), decision{}},
 		{"promoted by protocol: grace from the rotation's end", observed(day+hour, list(ours("p1", 31*day)), predecessor("p1", time.Time{}), byProtocol(ago(day-time.Minute))), decision{}},
@@ -313,11 +333,12 @@ func TestPlan(t *testing.T) {
 			o.Versions = []managedsecret.Version{{ID: "new", CreatedAt: ago(time.Second)}}
 		}), decision{Issue: rotation.Due}},
 		{"foreign, of an exclusive principal: all versions are read first", observed(5*day, exclusive, list(theirs("f1", day))), needs(needVersions)},
-		{"foreign, of an exclusive principal", observed(5*day, exclusive, list(theirs("f1", day)), recorded()), decision{Retire: []string{"f1"}}},
+		{"foreign, of an exclusive principal: the id must be that principal's", observed(5*day, exclusive, list(theirs("f1", day)), recorded()), needs(needPrincipal)},
+		{"foreign, of an exclusive principal", observed(5*day, exclusive, principal(true), list(theirs("f1", day)), recorded()), decision{Retire: []string{"f1"}}},
 		{"the same, in its first day", observed(5*day, exclusive, list(theirs("f1", day-1)), recorded()), decision{Foreign: []string{"f1"}}},
 		{"the same, and another managed secret may hold it", observed(5*day, exclusive, list(theirs("f1", day)), func(o *rotation.Observation) { o.Alone = false }), decision{Foreign: []string{"f1"}}},
 		{"exclusive, and nobody knows which secret is the current one", observed(5*day, unidentified, unlisted, exclusive, list(theirs("f1", day), theirs("f2", day)), tried(true), principal(true), recorded()), decision{Issue: rotation.Adopted}},
-		{"foreign in an older version was ours to keep", observed(5*day, list(theirs("v1", 40*day)), oldVersion("v1")), decision{Retire: []string{"v1"}}},
+		{"foreign in an older version was ours to keep", observed(5*day, principal(true), list(theirs("v1", 40*day)), oldVersion("v1")), decision{Retire: []string{"v1"}}},
 
 		// A rotation by protocol in progress.
 		{"pending: its age is read first", observed(31*day, func(o *rotation.Observation) { o.Secret.Labels[token] = []string{managedsecret.Pending} }), needs(needVersions)},
@@ -347,7 +368,7 @@ func TestPlan(t *testing.T) {
 		{"full, somebody else's has expired: it is left", observed(31*day, list(theirs("x1", 731*day), theirs("f2", day), theirs("f3", day), theirs("f4", day))), decision{Issue: rotation.Due, Foreign: []string{"f2", "f3", "f4"}}},
 		{"full, one of ours has expired: it makes room, in case Databricks counts it", observed(31*day, list(ours("p1", 95*day), theirs("f2", day), theirs("f3", day), theirs("f4", day))), decision{Retire: []string{"p1"}, Issue: rotation.Due, Foreign: []string{"f2", "f3", "f4"}}},
 		{"full of somebody else's, current dead", observed(5*day, unlisted, tried(false), principal(true), list(theirs("f1", day), theirs("f2", day), theirs("f3", day), theirs("f4", day), theirs("f5", day))), decision{Block: rotation.Full, Foreign: []string{"f1", "f2", "f3", "f4", "f5"}}},
-		{"full, exclusive: foreign ones make room", observed(31*day, exclusive, list(theirs("f1", day), theirs("f2", day), theirs("f3", day), theirs("f4", 0)), recorded()), decision{Retire: []string{"f1", "f2", "f3"}, Issue: rotation.Due, Foreign: []string{"f4"}}},
+		{"full, exclusive: foreign ones make room", observed(31*day, exclusive, principal(true), list(theirs("f1", day), theirs("f2", day), theirs("f3", day), theirs("f4", 0)), recorded()), decision{Retire: []string{"f1", "f2", "f3"}, Issue: rotation.Due, Foreign: []string{"f4"}}},
 		{"dead and full, exclusive: foreign ones go before predecessors, as far as room is needed", observed(5*day, unlisted, tried(false), exclusive, principal(true), list(ours("p1", 31*day), theirs("f1", day), theirs("f2", day), theirs("f3", day), theirs("f4", day)), predecessor("p1", time.Time{}), recorded()), decision{Retire: []string{"f1"}, Issue: rotation.Dead}},
 
 		// Invariant 4: every mixture of five is worked out by what they are:
@@ -541,7 +562,7 @@ func TestBlockMessages(t *testing.T) {
 			t.Errorf("%q does not say %q", full.Block.Message, part)
 		}
 	}
-	out := rotation.MakePlan(testPolicy, observed(5*day, held(managedsecret.LockedOut)))
+	out := rotation.MakePlan(testPolicy, observed(5*day, held(managedsecret.LockedOut), surveyed()))
 	want := `it was locked out on 2026-03-01T11:00:00Z, so nothing is issued for it; when it may live again, invoke the revoke function with {"mode":"release","secret":"prod/etl","reason":"…"}, or take the tag databricks-rotation-hold off the secret`
 	if diff := cmp.Diff(want, out.Block.Message); diff != "" {
 		t.Error(diff)

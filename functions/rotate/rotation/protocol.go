@@ -101,7 +101,7 @@ func (p protocol) create(ctx context.Context) error {
 		return err
 	}
 	if o.adopts(plan) {
-		if plan, err = p.adopt(&o); err != nil {
+		if o, plan, err = p.adopt(ctx, o); err != nil {
 			return err
 		}
 	}
@@ -112,7 +112,9 @@ func (p protocol) create(ctx context.Context) error {
 		}
 		o.heed(others)
 		o.Withhold = !withinBudget(p.policy.Budgets.Rotate, n, len(o.Listed))
-		plan = MakePlan(p.policy, o)
+		if o, plan, err = p.complete(ctx, o); err != nil {
+			return err
+		}
 	}
 	for _, retirement := range plan.Retire {
 		if err := p.retire(ctx, o, retirement); err != nil {

@@ -3,11 +3,14 @@ package rotation_test
 import (
 	"slices"
 	"testing"
+	"time"
 
 	"databricks-credential-rotation/functions/rotate/rotation"
+	"databricks-credential-rotation/shared/credential"
 	"databricks-credential-rotation/shared/databrickstest"
 	"databricks-credential-rotation/shared/estatetest"
 	"databricks-credential-rotation/shared/faulttest"
+	"databricks-credential-rotation/shared/managedsecret"
 )
 
 // replace is what a revocation asks of the engine.
@@ -105,4 +108,36 @@ func TestReplaceMakesRoom(t *testing.T) {
 			})
 		})
 	}
+}
+
+// Invariant 5: a rotation by Secrets Manager may leave its label on the version
+// that it made current. A replacement takes that one label off, and still sees
+// that what stands in the value may be another one's.
+func TestReplaceBesideALeftLabel(t *testing.T) {
+	inWorld(t, func(w *world) {
+		m := w.register(estatetest.Registration{Name: "etl", AccountLevel: true, Fresh: true})
+		w.sweep("")
+		for _, step := range []string{"createSecret", "setSecret", "testSecret", "finishSecret"} {
+			w.mustStep(m, step)
+		}
+		time.Sleep(hour)
+		// The credential has other scopes from here on, which the estate takes for a
+		// fault.
+		w.Databricks.Faults().OnCall(nil, nil)
+		w.AWS.Faults().OnCall(nil, nil)
+		m.Scopes = []string{"sql"}
+		narrow, ok := w.MakeByHand(m, 365*day)
+		if !ok {
+			t.Fatal("there is no room")
+		}
+		w.edit(m, credential.KeyClientSecret, narrow.Value)
+		if left, ok := w.AWS.Labelled(m.Name, managedsecret.Pending); !ok || !slices.Contains(left.Labels, managedsecret.Previous) {
+			t.Fatalf("the label is not left: %v", left.Labels)
+		}
+		out, err := w.replace(m)
+		w.must(err)
+		if issued, _ := w.Secret(m, out.Issued); !slices.Equal(issued.Scopes, narrow.Scopes) {
+			t.Errorf("the new one has the scopes %v, and the one before %v", issued.Scopes, narrow.Scopes)
+		}
+	})
 }

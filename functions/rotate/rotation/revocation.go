@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"slices"
 	"time"
 
@@ -19,18 +20,24 @@ const OrphanAge = orphanAge
 //
 // What a run had in hand while the hold was set, and what the revocation
 // failed to delete, goes. Only what carries our fingerprint: somebody may have
-// put a credential of their own there to mend things. Only what is older than
+// put a credential of their own there to mend things. Only what no other managed
+// secret names: somebody may have copied it there. Only what is older than
 // any stale read: the hold that was seen is then younger than the secret, so
 // that one issued just after a release is safe. And only for a hold as a
 // revocation writes it: whoever sets the tag by hand may want a pause.
 func heldPlan(o Observation) Plan {
-	var plan Plan
+	plan := Plan{Block: heldBlock(o.Secret)}
 	for _, s := range o.Listed {
-		if !o.Secret.Hold.Since.IsZero() && !s.Expired(o.Now) && isOurs(o.Secret.ARN, s) && o.Now.Sub(s.CreateTime) >= orphanAge {
+		if o.Secret.Hold.Since.IsZero() || s.Expired(o.Now) || !isOurs(o.Secret.ARN, s) || o.Now.Sub(s.CreateTime) < orphanAge {
+			continue
+		}
+		if o.Claims == nil {
+			return Plan{Needs: []Need{NeedClaims}}
+		}
+		if !o.isAnothers(s.ID) {
 			plan.Retire = append(plan.Retire, Retirement{ID: s.ID, Why: "its managed secret is held since a revocation", Kind: Held})
 		}
 	}
-	plan.Block = heldBlock(o.Secret)
 	return plan
 }
 
@@ -110,7 +117,7 @@ func (e *Engine) Replace(ctx context.Context, door, id string, sacrifice []strin
 	if err != nil {
 		return Outcome{}, err
 	}
-	r.removals, r.replacing = allowed, true // the removals are of one principal
+	r.replacing = true
 	s, current, err := r.readAgain(ctx, id)
 	if err != nil {
 		return Outcome{Secret: s.Name}, err
@@ -119,14 +126,22 @@ func (e *Engine) Replace(ctx context.Context, door, id string, sacrifice []strin
 		if err := r.clear(ctx, Observation{Secret: s, Current: current}, pending, "a revocation does not wait for the rotation by Secrets Manager"); err != nil {
 			return newOutcome(s, current), err
 		}
-		delete(s.Labels, pending)
+		s.Labels = maps.Clone(s.Labels)
+		s.Labels[pending] = slices.DeleteFunc(slices.Clone(s.Labels[pending]), func(label string) bool { return label == managedsecret.Pending })
 	}
-	out := r.bring(ctx, s, current, true)
-	for n := 1; n < maxTries && errors.Is(out.Err, errDisagree); n++ {
-		if s, current, err = r.readAgain(ctx, id); err != nil {
-			return out, err
-		}
+	var out Outcome
+	bring := func() error {
 		out = r.bring(ctx, s, current, true)
+		for n := 1; n < maxTries && errors.Is(out.Err, errDisagree); n++ {
+			if s, current, err = r.readAgain(ctx, id); err != nil {
+				return err
+			}
+			out = r.bring(ctx, s, current, true)
+		}
+		return nil
+	}
+	if err := bring(); err != nil {
+		return out, err
 	}
 	for _, victim := range sacrifice {
 		// With one that a run that died has left, it is said to be in progress.
@@ -148,8 +163,11 @@ func (e *Engine) Replace(ctx context.Context, door, id string, sacrifice []strin
 			return out, err
 		}
 		retired := append(slices.Clone(out.Retired), victim)
-		out = r.bring(ctx, s, current, true)
+		err := bring()
 		out.Retired = append(retired, out.Retired...)
+		if err != nil {
+			return out, err
+		}
 	}
 	if out.Err == nil && out.Block != nil {
 		return out, &blockedError{*out.Block}

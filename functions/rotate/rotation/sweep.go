@@ -290,7 +290,7 @@ func (p *pool) settle(t task, o Outcome) {
 		p.asking, p.questions = append(p.asking, t), append(p.questions, o.asks...)
 	case o.postponed > 0:
 		p.postpone(t.later(), o)
-	case (errors.Is(o.Err, databricks.ErrBusy) || errors.Is(o.Err, errDisagree)) && o.Issued == "" && t.tries+1 < maxTries:
+	case (errors.Is(o.Err, databricks.ErrBusy) || errors.Is(o.Err, errDisagree)) && o.Issued == "" && !errors.As(o.Err, new(*leftError)) && t.tries+1 < maxTries:
 		t = t.later()
 		t.tries++
 		t.retired, t.cleared = append(t.retired, o.Retired...), cmp.Or(t.cleared, o.Cleared)

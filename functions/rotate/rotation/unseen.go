@@ -80,19 +80,19 @@ func (p *Plan) replaced(by policy.Policy, o Observation, s databricks.OAuthSecre
 
 // makeRoom ends what is past its grace and was only left for readers that may
 // never come, the oldest first, where a new credential needs the place.
-func (p *Plan) makeRoom(live int) {
-	waiting := slices.Clone(p.Extended)
-	for _, q := range p.Ask {
+func (m *making) makeRoom() {
+	waiting := slices.Clone(m.Extended)
+	for _, q := range m.Ask {
 		waiting = append(waiting, Extension{OAuthSecretID: q.OAuthSecretID, SupersededAt: q.Handover.At})
 	}
 	slices.SortStableFunc(waiting, func(a, b Extension) int { return a.SupersededAt.Compare(b.SupersededAt) })
 	for _, w := range waiting {
-		if live-len(p.Retire) < databricks.MaxSecrets {
+		if len(m.live)-len(m.Retire) < databricks.MaxSecrets {
 			return
 		}
-		p.Retire = append(p.Retire, Retirement{w.OAuthSecretID, "its grace period is over, and its place is needed", Predecessor})
-		p.Extended = slices.DeleteFunc(p.Extended, func(e Extension) bool { return e.OAuthSecretID == w.OAuthSecretID })
-		p.Ask = slices.DeleteFunc(p.Ask, func(q Question) bool { return q.OAuthSecretID == w.OAuthSecretID })
+		m.retire(m.o, Retirement{w.OAuthSecretID, "its grace period is over, and its place is needed", Predecessor})
+		m.Extended = slices.DeleteFunc(m.Extended, func(e Extension) bool { return e.OAuthSecretID == w.OAuthSecretID })
+		m.Ask = slices.DeleteFunc(m.Ask, func(q Question) bool { return q.OAuthSecretID == w.OAuthSecretID })
 	}
 }
 
