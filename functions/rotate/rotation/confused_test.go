@@ -55,22 +55,23 @@ func TestBinding(t *testing.T) {
 // secrets by the rest, have them removed. Invariant 3.
 func TestBindingOfIDs(t *testing.T) {
 	inWorld(t, func(w *world) {
-		victim := w.register(estatetest.Registration{Name: "victim", AccountLevel: true})
-		w.sweep("")
-		time.Sleep(w.policy.Interval)
-		w.sweep("")
-		theirs := w.current(victim)
+		victim := w.register(estatetest.Registration{Name: "etl", AccountLevel: true})
+		w.rotateNow()
+		theirs := w.current(victim) // and the one before is young as well
+		ended := time.Now().Add(-w.policy.Grace - hour).UTC().Format(time.RFC3339)
 		outsider := w.Databricks.AddPrincipal(databrickstest.PrincipalSpec{DisplayName: "nobody manages it"})
 		unmanaged, err := w.Databricks.AddSecret(outsider.ID, databrickstest.SecretSpec{Lifetime: 365 * day})
 		w.must(err)
+		another, err := w.Databricks.AddSecret(outsider.ID, databrickstest.SecretSpec{Lifetime: 365 * day})
+		w.must(err)
 		for name, forged := range map[string]string{
 			"a/managed-ones": fmt.Sprintf(`"ROTATION_SERVICE_PRINCIPAL_ID":"%d","ROTATION_OAUTH_SECRET_ID":%q,"ROTATION_PREDECESSORS":%q`,
-				victim.Principal.ID, theirs.Predecessors[0].OAuthSecretID, theirs.OAuthSecretID+"=2000-01-01T00:00:00Z"),
-			"a/unmanaged-ones": fmt.Sprintf(`"ROTATION_SERVICE_PRINCIPAL_ID":"%d","ROTATION_OAUTH_SECRET_ID":"none","ROTATION_PREDECESSORS":%q`,
-				outsider.ID, unmanaged.ID+"=2000-01-01T00:00:00Z"),
+				victim.Principal.ID, theirs.Predecessors[0].OAuthSecretID, theirs.OAuthSecretID+"="+ended),
+			"a/unmanaged-ones": fmt.Sprintf(`"ROTATION_SERVICE_PRINCIPAL_ID":"%d","ROTATION_OAUTH_SECRET_ID":%q,"ROTATION_PREDECESSORS":%q`,
+				outsider.ID, another.ID, unmanaged.ID+"="+ended),
 		} {
 			own := w.Databricks.AddPrincipal(databrickstest.PrincipalSpec{DisplayName: name})
-			w.secondFor(name, `{"DATABRICKS_HOST":"`+victim.Host.URL+`","DATABRICKS_ACCOUNT_ID":"`+victim.Host.AccountID+`","DATABRICKS_CLIENT_ID":"`+own.ApplicationID+`","DATABRICKS_CLIENT_SECRET":"dose0","ROTATION_ISSUED_AT":"2000-01-01T00:00:00Z",`+forged+`}`)
+			w.secondFor(name, `{"DATABRICKS_HOST":"`+victim.Host.URL+`","DATABRICKS_ACCOUNT_ID":"`+victim.Host.AccountID+`","DATABRICKS_CLIENT_ID":"`+own.ApplicationID+`","DATABRICKS_CLIENT_SECRET":"dose0","ROTATION_SCOPES":"all-apis",`+forged+`}`)
 			w.tag(&estatetest.Managed{Name: name}, managedsecret.BindingKey, own.ApplicationID)
 			w.ResetCalls()
 			for range 3 {

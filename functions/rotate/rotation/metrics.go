@@ -94,11 +94,12 @@ func (r *run) measure(ctx context.Context, report *Report) {
 	if r.dry || r.Deployment == "" {
 		return
 	}
-	now := r.now()
-	err := metric.Write(ctx, r.Log, now, []metric.Group{
+	// By the time at which it began, by which Lambda counts its errors as well: an
+	// alarm holds the two of one hour against each other.
+	err := metric.Write(ctx, r.Log, r.began, []metric.Group{
 		{Dimensions: []string{metric.Deployment}, Metrics: r.numbers(report)},
 		{Dimensions: []string{metric.Deployment, dimensionDoor}, Metrics: []metric.Metric{
-			{Name: "Duration", Unit: metric.Seconds, Value: now.Sub(r.began).Seconds()},
+			{Name: "Duration", Unit: metric.Seconds, Value: r.now().Sub(r.began).Seconds()},
 			{Name: "FailedByDoor", Unit: metric.Count, Value: float64(report.failing())},
 		}},
 	}, slog.String(metric.Deployment, r.Deployment), slog.String(dimensionDoor, r.door))

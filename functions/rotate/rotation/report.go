@@ -215,8 +215,9 @@ func earlier(a, b time.Time) time.Time {
 // an error's text must stay readable in an alarm.
 const maxProblems = 20
 
-// Err is nil if every secret is as it should be. Otherwise it names each that
-// is not, so that the invocation fails and the alarm has something to say.
+// Err is nil if every secret is as it should be. Otherwise it names those that
+// are not, the first of them if there are many, so that the invocation fails and
+// the alarm has something to say.
 func (r *Report) Err() error {
 	var problems []string
 	for _, o := range r.Outcomes {
