@@ -8,6 +8,7 @@ import (
 	"strings"
 	"time"
 
+	"databricks-credential-rotation/functions/rotate/rotation"
 	"databricks-credential-rotation/shared/credential"
 	"databricks-credential-rotation/shared/databricks"
 	"databricks-credential-rotation/shared/managedsecret"
@@ -180,6 +181,11 @@ func (i *invocation) apply(ctx context.Context, s *situation, steps []step) bool
 		i.fail("%s %s: %s", p.action, p.what(s.target), result.Error)
 		if p.action == Issue {
 			unissued[p.m] = true
+			for _, l := range p.inHand {
+				i.reply.Warnings = append(i.reply.Warnings, fmt.Sprintf(
+					"OAuth secret %s may be about to become current, so it makes no room for another before %s; revoke ends it at once",
+					l.ID, l.CreateTime.Add(rotation.OrphanAge).UTC().Format(time.RFC3339)))
+			}
 		}
 		if p.action == Hold {
 			i.reply.Warnings = append(i.reply.Warnings, fmt.Sprintf(

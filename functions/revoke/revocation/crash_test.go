@@ -52,9 +52,12 @@ type deed struct {
 	// open tells that the request must not be reported complete: it may not
 	// delete what it would have to.
 	open bool
-	// crowded leaves the principal room for one, and begun a rotation by Secrets
-	// Manager after its first step. The request is about what that has made.
-	crowded, begun bool
+	// crowd is how many OAuth secrets more than one a colleague has made: one leaves
+	// room for one, two leave none.
+	crowd int
+	// begun is a rotation by Secrets Manager after its first step. The request is
+	// about what that has made.
+	begun bool
 }
 
 // request is what a deed asks for of what it has prepared.
@@ -123,7 +126,8 @@ var deeds = []deed{
 	{name: "replace an earlier one", request: func(c credential.Credential) revocation.Request {
 		return revocation.Request{Mode: revocation.Replace, OAuthSecretID: c.Predecessors[0].OAuthSecretID}
 	}},
-	{name: "replace, with room for one", request: replace, crowded: true},
+	{name: "replace, with room for one", request: replace, crowd: 1},
+	{name: "replace, without room", request: replace, crowd: 2},
 	{name: "replace the pending one", request: replaceByID, begun: true},
 	{name: "replace the pending one by hash", request: replaceByHash, begun: true},
 	{name: "revoke the pending one", request: revokeByID, begun: true},
@@ -222,8 +226,7 @@ func (c crashCase) String() string { return fmt.Sprintf("%s, %v", c.deed.name, c
 // grace, and a colleague's.
 func (w *world) prepare(d deed) *estatetest.Managed {
 	m := w.rotated("etl")
-	w.MakeByHand(m, 365*day)
-	if d.crowded {
+	for range 1 + d.crowd {
 		w.MakeByHand(m, 365*day)
 	}
 	time.Sleep(hour)
@@ -296,6 +299,9 @@ func runCrashCase(t *testing.T, c crashCase) (found []estatetest.Violation) {
 	}
 	if err != nil {
 		time.Sleep(10 * time.Minute)
+		if c.deed.crowd > 1 {
+			time.Sleep(rotation.OrphanAge) // until then nothing makes room
+		}
 		_ = sweep()
 		switch err := w.send(m, req); {
 		case c.deed.open && err == nil:

@@ -75,8 +75,10 @@ type step struct {
 	after []*managed
 	// essential tells that nothing that follows makes sense without it.
 	essential bool
-	// sacrifice are the OAuth secrets that may make room for a new one.
+	// sacrifice are the OAuth secrets that may make room for a new one, and inHand
+	// those that may not yet.
 	sacrifice []string
+	inHand    []live
 }
 
 // classify says what an OAuth secret is to a managed secret, by what is known
@@ -94,7 +96,7 @@ func (s *situation) classify(m *managed, o databricks.OAuthSecret) kind {
 		if o.ID != v.credential.OAuthSecretID && o.ID != s.idOf(v.credential) {
 			continue
 		}
-		if m.isPending(v) {
+		if s.isPending(m, v) {
 			return kindPending
 		}
 		return kindPredecessor
@@ -107,9 +109,19 @@ func (s *situation) classify(m *managed, o databricks.OAuthSecret) kind {
 
 // isPending tells that a rotation by Secrets Manager may be about to make a
 // version current. What was current already it only left its label on.
-func (m *managed) isPending(v version) bool {
+func (s *situation) isPending(m *managed, v version) bool {
 	return v.id == m.secret.Holder(managedsecret.Pending) && v.id != m.current.id &&
-		!slices.Contains(m.secret.Labels[v.id], managedsecret.Previous)
+		!slices.Contains(m.secret.Labels[v.id], managedsecret.Previous) && s.now.Sub(v.createdAt) < rotation.PendingAge
+}
+
+// isServed tells that an OAuth secret is, or is about to be, current of another
+// managed secret, listed or not.
+func (s *situation) isServed(id string) bool {
+	return slices.ContainsFunc(s.target.others, func(m *managed) bool {
+		return m.secret.Hold == nil && slices.ContainsFunc(m.known(), func(v version) bool {
+			return (v.id == m.current.id || s.isPending(m, v)) && s.idOf(v.credential) == id
+		})
+	})
 }
 
 // assess says what an OAuth secret is. That readers hold it matters more than
@@ -306,7 +318,7 @@ func (s *situation) planReplace(all []live) []step {
 		}
 		if why := s.needsNew(m, all); why != "" {
 			issuing[m] = true
-			steps = append(steps, step{action: Issue, m: m, why: why, sacrifice: s.sacrifices(m, all)})
+			steps = append(steps, step{action: Issue, m: m, why: why, sacrifice: s.sacrifices(m, all), inHand: s.inHand(m, all)})
 		}
 	}
 	for _, l := range all {
@@ -363,9 +375,11 @@ func (s *situation) unlisted(m *managed) (steps []step) {
 	for _, v := range m.known() {
 		p := step{action: Delete, id: s.idOf(v.credential)}
 		switch {
+		case v.credential.ClientID != s.target.clientID: // it was another principal's once
+			continue
 		case v.id == m.current.id:
 			p.kind, p.why = kindCurrent, "the current version names it, though it is not listed"
-		case m.isPending(v):
+		case s.isPending(m, v):
 			p.kind, p.why = kindPending, "the pending version names it, though it is not listed"
 		case s.now.Sub(v.credential.IssuedAt) < rotation.OrphanAge:
 			p.kind, p.why = kindPredecessor, "a version names it that is new, though it is not listed"
@@ -376,7 +390,7 @@ func (s *situation) unlisted(m *managed) (steps []step) {
 			p.after = []*managed{m}
 		}
 		listed := func(o databricks.OAuthSecret) bool { return o.ID == p.id }
-		if p.id != "" && !s.gone[p.id] && p.id != s.issued[m.secret.ARN] && !slices.ContainsFunc(s.listed, listed) &&
+		if p.id != "" && !s.gone[p.id] && p.id != s.issued[m.secret.ARN] && !s.isServed(p.id) && !slices.ContainsFunc(s.listed, listed) &&
 			!slices.ContainsFunc(steps, func(other step) bool { return other.id == p.id }) {
 			steps = append(steps, p)
 		}
@@ -451,6 +465,13 @@ func (s *situation) sacrifices(m *managed, all []live) []string {
 		}
 	}
 	return ids
+}
+
+// inHand are OAuth secrets of a managed secret that may be about to become current.
+func (s *situation) inHand(m *managed, all []live) []live {
+	return slices.DeleteFunc(slices.Clone(all), func(l live) bool {
+		return l.owner != m || l.kind != kindPending && (l.kind != kindOrphan || !s.mayBeInHand(l))
+	})
 }
 
 // mayBeInHand tells whether an OAuth secret was issued so recently that

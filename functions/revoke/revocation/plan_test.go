@@ -133,7 +133,7 @@ func switchedOff(s *situation, _ *managed) { s.target.active = false }
 func pendingOne(id string) func(*situation, *managed) {
 	return func(_ *situation, m *managed) {
 		m.secret.Labels["v3"] = []string{managedsecret.Pending}
-		m.versions = append(m.versions, version{"v3", planNow, credential.Credential{OAuthSecretID: id}})
+		m.versions = append(m.versions, version{"v3", planNow, credential.Credential{ClientID: "c", OAuthSecretID: id}})
 	}
 }
 
@@ -197,6 +197,16 @@ func TestPlanTable(t *testing.T) {
 		{"replace an earlier one that is named, on which a rotation left its label", Replace, etl(func(_ *situation, m *managed) {
 			m.secret.Labels["v1"] = []string{managedsecret.Previous, managedsecret.Pending}
 		}, earlier("v1", "dose-earlier", "pred", 35*day), named("pred", "v1")), []string{"delete pred"}},
+		{"the same, of a version that is named by nothing else", Replace, etl(func(_ *situation, m *managed) {
+			m.secret.Labels["v1"] = []string{managedsecret.Previous, managedsecret.Pending}
+		}, earlier("v1", "dose-earlier", "older", 35*day), lists(oursAged("older", 35*day)), named("older", "v1")), []string{"delete older", "delete pred"}},
+		{"replace the pending one that is named, of a rotation that was given up", Replace, etl(lists(oursAged("pend", 26*hour)), func(_ *situation, m *managed) {
+			m.secret.Labels["v3"] = []string{managedsecret.Pending}
+		}, earlier("v3", "dose-pending", "pend", 26*hour), named("pend", "v3")), []string{"delete pend", "delete pred"}},
+		{"replace a dead one that another managed secret holds: the list may lag", Replace, etl(without("cur"), neighbor("dose-current", "cur")), []string{"replace", "delete pred"}},
+		{"replace, and a version that is new is another principal's", Replace, etl(func(_ *situation, m *managed) {
+			m.versions = append(m.versions, version{"v1", planNow, credential.Credential{ClientID: "another", ClientSecret: secret.New("dose-new"), OAuthSecretID: "p1", IssuedAt: planNow.Add(-time.Minute)}})
+		}), []string{"replace", "delete cur", "delete pred"}},
 		{"replace, and the pending one is not listed yet", Replace, etl(pendingOne("pend")), []string{"replace", "delete cur", "delete pred", "delete pend"}},
 		{"replace, and an earlier one that is new is not listed yet", Replace, etl(func(_ *situation, m *managed) {
 			m.versions = append(m.versions, version{"v1", planNow, credential.Credential{ClientID: "c", ClientSecret: secret.New("dose-new"), OAuthSecretID: "p1", IssuedAt: planNow.Add(-time.Minute)}})
@@ -315,6 +325,26 @@ func TestPlanTable(t *testing.T) {
 				t.Errorf("(-want +got):\n%s", diff)
 			}
 		})
+	}
+}
+
+// What is not listed is deleted by a replacement once there is another, and what
+// this invocation has issued is not, listed or not.
+func TestUnlisted(t *testing.T) {
+	s := etl(pendingOne("pend"))
+	s.req.Mode = Replace
+	steps, err := s.plan()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if last := steps[len(steps)-1]; last.id != "pend" || len(last.after) != 1 || last.after[0] != s.target.secrets[0] {
+		t.Errorf("the last step is %+v", last)
+	}
+	m := s.target.secrets[0]
+	s.issued = map[string]string{planARN: "cur"}
+	s.listed = nil
+	if got := s.unlisted(m); len(got) != 1 || got[0].id != "pend" {
+		t.Errorf("it deletes %+v", got)
 	}
 }
 

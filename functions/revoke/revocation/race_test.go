@@ -103,7 +103,7 @@ func TestInterleaved(t *testing.T) {
 func interleave(t *testing.T, d deed, o other, revocationFirst bool, n int) (more bool, found []string) {
 	w := newWorld(t)
 	m := w.prepare(d)
-	if !d.begun && !d.crowded { // else all is as it was prepared
+	if !d.begun && d.crowd == 0 { // else all is as it was prepared
 		time.Sleep(w.policy.Interval) // so that a sweep has something to do
 	}
 	if d.name == "replace an earlier one" {

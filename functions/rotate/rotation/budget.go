@@ -50,7 +50,7 @@ func (r *run) decide(remove, of int) string {
 	if remove == 0 {
 		return ""
 	}
-	if !r.all || r.unread > 0 || r.census.unlisted {
+	if !r.all || r.census.unlisted {
 		var err error
 		if r.census, err = r.survey(); err != nil {
 			r.removals = withheld

@@ -38,7 +38,8 @@ func newCensus() census {
 }
 
 // count notes what a managed secret names. If another one names the same
-// current OAuth secret, it returns that one's ARN.
+// current OAuth secret, it returns that one's ARN. That something is current
+// counts for more than that it has been elsewhere.
 func (c census) count(arn string, cred credential.Credential) string {
 	c.registered[cred.ClientID]++
 	if !cred.Issued() {
@@ -47,10 +48,10 @@ func (c census) count(arn string, cred credential.Credential) string {
 	hash := cred.ClientSecret.SHA256()
 	c.holders[hash] = append(c.holders[hash], arn)
 	if cred.OAuthSecretID != "" {
-		if other, taken := c.claims[cred.OAuthSecretID]; taken && other != arn {
+		other, taken := c.claims[cred.OAuthSecretID]
+		if c.claims[cred.OAuthSecretID] = arn; taken && other != arn {
 			return other
 		}
-		c.claims[cred.OAuthSecretID] = arn
 	}
 	for _, pred := range cred.Predecessors {
 		if _, taken := c.claims[pred.OAuthSecretID]; !taken {

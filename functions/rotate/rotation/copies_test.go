@@ -16,6 +16,7 @@ import (
 	"databricks-credential-rotation/shared/estatetest"
 	"databricks-credential-rotation/shared/faulttest"
 	"databricks-credential-rotation/shared/managedsecret"
+	"databricks-credential-rotation/shared/usagelog"
 )
 
 // whole is the value that is current, as it stands.
@@ -253,6 +254,81 @@ func TestRecordedBesideAnEmptyOne(t *testing.T) {
 				}
 				if w.Databricks.Authenticates(undone.ClientID, undone.ClientSecret.Reveal()) {
 					t.Error("what was undone is still alive")
+				}
+			})
+		})
+	}
+}
+
+// Invariant 1: a value that names another one's current credential among its own
+// predecessors does not end it, whichever of the two is listed first, whether the
+// other one was read or is settled, and whether the usage log is asked or not.
+func TestNamedByAnother(t *testing.T) {
+	for _, settled := range []bool{false, true} {
+		for _, asks := range []bool{false, true} {
+			for _, first := range []bool{false, true} {
+				t.Run(fmt.Sprintf("settled %v, asks %v, first %v", settled, asks, first), func(t *testing.T) {
+					inWorld(t, func(w *world) {
+						one := w.register(estatetest.Registration{Name: "etl", AccountLevel: true, Fresh: true})
+						two := &estatetest.Managed{Name: "second"}
+						w.secondFor(two.Name, w.whole(one))
+						w.sweep("")
+						if asks {
+							w.engine.Usage = source(func(h []usagelog.Handover) ([][]usagelog.Reader, error) {
+								return make([][]usagelog.Reader, len(h)), nil
+							})
+						}
+						if settled {
+							time.Sleep(10 * day)
+						}
+						if !first {
+							one, two = two, one
+						}
+						w.edit(one, credential.KeyPredecessors, w.current(two).OAuthSecretID+"="+time.Now().Add(-w.policy.Grace-hour).UTC().Format(time.RFC3339))
+						for h := range 26 {
+							_, _ = w.engine.Sweep(w.t.Context(), h%24 == 23, false)
+							time.Sleep(hour)
+						}
+						if c := w.current(two); !w.Databricks.Authenticates(c.ClientID, c.ClientSecret.Reveal()) {
+							t.Error("what the other one holds was ended")
+						}
+					})
+				})
+			}
+		}
+	}
+}
+
+// A predecessor of which only the value says that it is ours waits for the
+// directory and the other managed secrets, and its rotation does not.
+func TestDoubtHoldsNothingUp(t *testing.T) {
+	for name, fault := range map[string]func(w *world){
+		"the directory": func(w *world) {
+			w.Databricks.Faults().Add(faulttest.Fault{Op: databrickstest.OpAccountGetPrincipal, Kind: faulttest.ServerError, Times: faulttest.Forever})
+		},
+		"the other managed secrets": func(w *world) {
+			// The sweep's own listing is the first.
+			w.AWS.Faults().Add(faulttest.Fault{Op: "ListSecrets", Skip: 1, Kind: faulttest.ServerError, Times: faulttest.Forever})
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			inWorld(t, func(w *world) {
+				m := w.register(estatetest.Registration{Name: "etl", AccountLevel: true})
+				adopted := w.current(m).OAuthSecretID
+				time.Sleep(w.policy.Interval)
+				w.sweep("")
+				time.Sleep(w.policy.Interval) // nothing sweeps meanwhile
+				before := w.current(m).OAuthSecretID
+				fault(w)
+				w.sweep("stay until it is known that they are nobody else's: " + adopted)
+				if w.current(m).OAuthSecretID == before {
+					t.Error("it was not rotated")
+				}
+				w.Databricks.Faults().Clear()
+				w.AWS.Faults().Clear()
+				w.reconcile()
+				if slices.Contains(w.ids(m), adopted) {
+					t.Error("the predecessor is still there")
 				}
 			})
 		})

@@ -100,8 +100,10 @@ type run struct {
 	removals removals
 	// all tells that the run looks at every managed secret.
 	all bool
-	// replacing tells that a revocation has asked for a new credential.
+	// replacing tells that a revocation has asked for a new credential, and givenUp
+	// is the pending version that it has given up for that.
 	replacing bool
+	givenUp   string
 	// unread counts those whose values were not read, because the listing shows
 	// that they need nothing.
 	unread int
@@ -181,7 +183,7 @@ func (r *run) bring(ctx context.Context, s managedsecret.Secret, current Version
 		return out
 	}
 	look := Observation{
-		Secret: s, Current: current, Force: force, Replacing: r.replacing,
+		Secret: s, Current: current, Force: force, Replacing: r.replacing, GivenUp: r.givenUp,
 		Alone: r.alone(current.Credential.ClientID), Withhold: r.removals == withheld,
 		CanAsk: r.Usage != nil && r.asking != failed, Unseen: r.unseen,
 	}
@@ -219,7 +221,7 @@ func (r *run) bring(ctx context.Context, s managedsecret.Secret, current Version
 		}
 		out.Cleared = plan.Clear
 	}
-	var kept error
+	kept := o.doubted(plan)
 	for _, retirement := range plan.Retire {
 		if err := r.retire(ctx, o, retirement); err != nil {
 			kept = errors.Join(kept, err)
@@ -398,8 +400,10 @@ func (r *run) complete(ctx context.Context, o Observation) (Observation, Plan, e
 				err = r.try(ctx, &o)
 			case NeedPrincipal:
 				var p databricks.ServicePrincipal
-				p, err = r.Databricks.Principal(ctx, host, o.principalID())
-				o.Principal, err = &p, missingPrincipal(err, credential.KeyServicePrincipalID)
+				if p, err = r.Databricks.Principal(ctx, host, o.principalID()); err == nil {
+					o.Principal = &p
+				}
+				err = missingPrincipal(err, credential.KeyServicePrincipalID)
 			case NeedClaims:
 				var others census
 				if others, err = r.survey(); err == nil {
@@ -413,11 +417,22 @@ func (r *run) complete(ctx context.Context, o Observation) (Observation, Plan, e
 					delete(asked, NeedTrial)
 				}
 			}
+			if err != nil && plan.Sparing {
+				o.Doubt, err = err.Error(), nil
+			}
 			if err != nil {
 				return o, Plan{}, err
 			}
 		}
 	}
+}
+
+// doubted is the error of what stays because of a doubt, nil if nothing does.
+func (o Observation) doubted(plan Plan) error {
+	if len(plan.Doubted) == 0 {
+		return nil
+	}
+	return fmt.Errorf("OAuth secrets that are due to go stay until it is known that they are nobody else's: %s: %s", strings.Join(idsOf(plan.Doubted), ", "), o.Doubt)
 }
 
 func (o Observation) principalID() string {

@@ -20,7 +20,7 @@ func MakePlan(p policy.Policy, o Observation) Plan {
 	}
 	plan := makePlan(p, o)
 	if needs := o.unvouched(plan.Retire); needs != nil {
-		return Plan{Needs: needs}
+		return Plan{Needs: needs, Sparing: true}
 	}
 	return plan
 }
@@ -30,23 +30,24 @@ func MakePlan(p policy.Policy, o Observation) Plan {
 // under which it is listed is the one of the principal that the value names, and
 // that no other managed secret has it.
 func (o Observation) unvouched(retire []Retirement) []Need {
-	for _, s := range o.Listed {
-		i := slices.IndexFunc(retire, func(r Retirement) bool { return r.ID == s.ID && r.Kind > Expired })
-		if i < 0 || isOurs(o.Secret.ARN, s) {
+	for _, r := range retire {
+		if r.Kind == Expired || o.isOurs(r.ID) {
 			continue
 		}
-		var needs []Need
 		if o.Principal == nil {
-			needs = append(needs, NeedPrincipal)
+			return []Need{NeedPrincipal}
 		}
-		if o.Claims == nil && retire[i].Kind == Predecessor { // the budget has it looked for otherwise
-			needs = append(needs, NeedClaims)
-		}
-		if needs != nil {
-			return needs
+		if o.Claims == nil && r.Kind == Predecessor { // the budget has it looked for otherwise
+			return []Need{NeedClaims}
 		}
 	}
 	return nil
+}
+
+// isOurs tells whether a listed OAuth secret carries the managed secret's
+// fingerprint.
+func (o Observation) isOurs(id string) bool {
+	return slices.ContainsFunc(o.Listed, func(s databricks.OAuthSecret) bool { return s.ID == id && isOurs(o.Secret.ARN, s) })
 }
 
 func makePlan(p policy.Policy, o Observation) Plan {
@@ -152,7 +153,7 @@ func (m *making) look() {
 	m.pending, m.busy = pendingVersion(o.Secret, o.Current.ID)
 	switch {
 	case !m.busy:
-	case m.pending == o.Token:
+	case m.pending == o.Token, m.pending == o.GivenUp:
 		m.busy = false
 	case slices.Contains(o.Secret.Labels[m.pending], managedsecret.Previous):
 		// It was current: what a finished rotation left behind. It holds
@@ -184,7 +185,9 @@ func (m *making) sort() []Need {
 		ours := isOurs(o.Secret.ARN, s)
 		switch {
 		case s.ID == m.c.OAuthSecretID || s.Expired(o.Now):
-		case o.isAnothers(s.ID):
+		case o.isAnothers(s.ID) && !(isPredecessor && ours):
+			// What was issued for this managed secret and replaced goes all the same,
+			// wherever somebody has copied it.
 			m.Foreign = append(m.Foreign, s.ID)
 		case isPredecessor:
 			if over := m.replaced(p, o, s, supersededAt(pred, o.Secret, o.Current)); !over.IsZero() {
@@ -269,7 +272,7 @@ func (m *making) mustIdentify(reason Reason) bool {
 // spare takes back removals that may hit what somebody uses.
 func (m *making) spare(reason Reason) {
 	if m.unknown {
-		m.Retire, m.Withheld, m.Ask, m.Extended = nil, nil, nil, nil
+		m.Retire, m.Withheld, m.Doubted, m.Ask, m.Extended = nil, nil, nil, nil, nil
 	}
 	if reason != Dead {
 		return
@@ -555,6 +558,8 @@ func supersededAt(pred credential.Predecessor, s managedsecret.Secret, current V
 func (p *Plan) retire(o Observation, r Retirement) {
 	switch {
 	case o.Replacing && r.Kind != Expired:
+	case o.Doubt != "" && r.Kind != Expired && !o.isOurs(r.ID):
+		p.Doubted = append(p.Doubted, r)
 	case o.Withhold && r.Kind.needsBudget():
 		p.Withheld = append(p.Withheld, r)
 	default:

@@ -226,7 +226,7 @@ func TestNothingIsCreatedForAValueThatCannotBe(t *testing.T) {
 			return w.register(estatetest.Registration{Name: "etl", AccountLevel: true, Extra: map[string]string{"NOTES": strings.Repeat("x", 65_100)}})
 		}, "shorten the keys that are not the rotation's"},
 		"a value that its times would make full": {func(w *world) *estatetest.Managed {
-			return w.register(estatetest.Registration{Name: "etl", AccountLevel: true, Extra: map[string]string{"NOTES": strings.Repeat("x", 65_050)}})
+			return w.register(estatetest.Registration{Name: "etl", AccountLevel: true, Extra: map[string]string{"NOTES": strings.Repeat("x", 64_960)}})
 		}, "shorten the keys that are not the rotation's"},
 	} {
 		t.Run(name, func(t *testing.T) {

@@ -89,6 +89,12 @@ type Observation struct {
 	// CanAsk tells that the usage log is there to be asked about predecessors.
 	// False also if it was asked and did not answer.
 	CanAsk bool
+	// Doubt is why it could not be found out whether what only a value says is ours
+	// is another one's, empty if it could. It stays then.
+	Doubt string
+	// GivenUp is a pending version whose label was taken off, though a read may not
+	// show that yet.
+	GivenUp string
 	// Unseen are, by predecessor, the readers that have not come back since its
 	// successor became current. What the log was not asked about is missing.
 	Unseen map[string][]usagelog.Reader
@@ -203,6 +209,9 @@ type Plan struct {
 	// Needs is not empty if the plan is incomplete: the observation must be
 	// completed and the plan made again.
 	Needs []Need
+	// Sparing tells that they are for removals only. Without them the rest can be
+	// planned all the same.
+	Sparing bool
 	// Clear is a stale pending version, whose label has to go.
 	Clear string
 	// Retire frees slots before Issue takes one.
@@ -211,8 +220,9 @@ type Plan struct {
 	Block  *Block
 	// Foreign are OAuth secrets of somebody else. They are left alone.
 	Foreign []string
-	// Withheld are removals that the budget does not allow.
-	Withheld []Retirement
+	// Withheld are removals that the budget does not allow, and Doubted those that
+	// wait until it is known whether they hit another one.
+	Withheld, Doubted []Retirement
 	// Ask are predecessors past their grace about which the usage log is asked
 	// before they go, and Extended those that are left a while for readers that
 	// have not come back. Neither is kept where its place is needed.

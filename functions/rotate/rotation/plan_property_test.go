@@ -70,14 +70,15 @@ func planProperties(t *rapid.T) {
 		}
 		_, isRecorded := o.Recorded[r.ID]
 		isPredecessor := slices.ContainsFunc(c.Predecessors, func(p credential.Predecessor) bool { return p.OAuthSecretID == r.ID })
-		if o.Claims[r.ID] != "" && r.Kind != rotation.Expired {
+		mine := rotation.IsOurs(testARN, o.Listed[i])
+		if o.Claims[r.ID] != "" && r.Kind != rotation.Expired && !(mine && isPredecessor) {
 			t.Fatal("invariant 3: retires what another managed secret names")
 		}
 		if r.Kind != rotation.Expired && o.Replacing {
 			t.Fatal("retires what a revocation is to delete once readers have another")
 		}
-		if !rotation.IsOurs(testARN, o.Listed[i]) && r.Kind != rotation.Expired && o.Principal == nil {
-			t.Fatal("retires, by a value alone, what may be another principal's")
+		if !mine && r.Kind != rotation.Expired && (o.Principal == nil || o.Doubt != "" || r.Kind == rotation.Predecessor && o.Claims == nil) {
+			t.Fatal("retires, by a value alone, what may be another one's")
 		}
 		if r.Kind == rotation.Expired {
 			if !isPredecessor && !rotation.IsOurs(testARN, o.Listed[i]) {
@@ -137,7 +138,7 @@ func heldProperties(t *rapid.T, o rotation.Observation, plan rotation.Plan) {
 	}
 	for _, r := range plan.Retire {
 		i := slices.IndexFunc(o.Listed, func(s databricks.OAuthSecret) bool { return s.ID == r.ID })
-		if i < 0 || !rotation.IsOurs(testARN, o.Listed[i]) || o.Now.Sub(o.Listed[i].CreateTime) < rotation.OrphanAge || o.Claims == nil || o.Claims[r.ID] != "" {
+		if i < 0 || !rotation.IsOurs(testARN, o.Listed[i]) || o.Now.Sub(o.Listed[i].CreateTime) < rotation.OrphanAge || o.Claims == nil || o.Claims[r.ID] != "" || o.Doubt != "" || o.Replacing {
 			t.Fatalf("retires what it must not: %s", r.ID)
 		}
 	}
@@ -218,6 +219,9 @@ func drawObservation(t *rapid.T) rotation.Observation {
 				o.Claims[id] = "arn:aws:secretsmanager:eu-west-1:123456789012:secret:other"
 			}
 		}
+	}
+	if rapid.IntRange(0, 3).Draw(t, "doubt") == 1 {
+		o.Doubt = "no reply"
 	}
 	o.Replacing = rapid.IntRange(0, 3).Draw(t, "replacing") == 1
 	return o

@@ -167,6 +167,9 @@ func surveyed(ids ...string) func(*rotation.Observation) {
 	}
 }
 
+// doubtful is what other managed secrets, or the directory, could not be asked for.
+func doubtful(o *rotation.Observation) { o.Doubt = "no reply" }
+
 // decision is a plan without its prose.
 type decision struct {
 	Needs   []rotation.Need
@@ -245,6 +248,8 @@ func TestPlan(t *testing.T) {
 		{"revoked, and a run had one in hand: another managed secret may have it", observed(5*day, unlisted, list(ours("o1", 30*time.Minute)), held(managedsecret.Revoked)), needs(needClaims)},
 		{"revoked, and a run had one in hand", observed(5*day, unlisted, list(ours("o1", 30*time.Minute)), held(managedsecret.Revoked), surveyed()), decision{Retire: []string{"o1"}, Block: rotation.Revoked}},
 		{"revoked, and what is ours lives on", observed(5*day, list(ours("p1", 6*day)), predecessor("p1", ago(5*day)), held(managedsecret.Revoked), surveyed()), decision{Retire: []string{"cur", "p1"}, Block: rotation.Revoked}},
+		{"revoked, and whether another one has what is ours could not be looked up", observed(5*day, held(managedsecret.Revoked), doubtful), decision{Block: rotation.Revoked}},
+		{"revoked, in a replacement", observed(5*day, held(managedsecret.Revoked), surveyed(), func(o *rotation.Observation) { o.Replacing = true }), decision{Block: rotation.Revoked}},
 		{"revoked, and another managed secret has what is ours", observed(5*day, list(ours("p1", 6*day)), held(managedsecret.Revoked), surveyed("cur")), decision{Retire: []string{"p1"}, Block: rotation.Revoked}},
 		{"revoked by a read that may be stale", observed(30*time.Minute-1, held(managedsecret.Revoked)), decision{Block: rotation.Revoked}},
 		{"revoked, with what a person made", observed(5*day, unlisted, list(theirs("f1", day)), held(managedsecret.Revoked)), decision{Block: rotation.Revoked}},
@@ -300,7 +305,10 @@ func TestPlan(t *testing.T) {
 		{"grace just over", observed(day, list(ours("p1", 31*day)), predecessor("p1", time.Time{})), decision{Retire: []string{"p1"}}},
 		{"a dated predecessor goes by its date", observed(hour, list(ours("p1", 31*day)), predecessor("p1", ago(day))), decision{Retire: []string{"p1"}}},
 		{"a dated predecessor in grace", observed(5*day, list(ours("p1", 31*day)), predecessor("p1", ago(day-1))), decision{}},
-		{"a foreign predecessor: a value alone says that it was adopted", observed(2*day, list(theirs("p1", 31*day)), predecessor("p1", time.Time{})), needs(needPrincipal, needClaims)},
+		{"a foreign predecessor: a value alone says that it was adopted", observed(2*day, list(theirs("p1", 31*day)), predecessor("p1", time.Time{})), needs(needPrincipal)},
+		{"the same, and the id is the principal's", observed(2*day, list(theirs("p1", 31*day)), predecessor("p1", time.Time{}), principal(true)), needs(needClaims)},
+		{"the same, and it could not be looked up: the rest is planned", observed(31*day, list(theirs("p1", 61*day), ours("p2", 61*day)), predecessor("p1", ago(2*day)), predecessor("p2", ago(2*day)), doubtful), decision{Retire: []string{"p2"}, Issue: rotation.Due}},
+		{"a predecessor of ours that somebody has copied", observed(2*day, list(ours("p1", 31*day)), predecessor("p1", time.Time{}), surveyed("p1")), decision{Retire: []string{"p1"}}},
 		{"a foreign predecessor was adopted, and retires too", observed(2*day, list(theirs("p1", 31*day)), predecessor("p1", time.Time{}), principal(true), surveyed()), decision{Retire: []string{"p1"}}},
 		{"a foreign predecessor that another managed secret has", observed(2*day, list(theirs("p1", 31*day)), predecessor("p1", time.Time{}), surveyed("p1")), decision{Foreign: []string{"p1"}}},
 		{"a foreign predecessor under the id of another principal", observed(2*day, list(theirs("p1", 31*day)), predecessor("p1", time.Time{}), surveyed(), func(o *rotation.Observation) {

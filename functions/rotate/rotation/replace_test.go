@@ -110,6 +110,45 @@ func TestReplaceMakesRoom(t *testing.T) {
 	}
 }
 
+// Nor when something changes once room was made.
+func TestReplaceMeetsAChangeAfterMakingRoom(t *testing.T) {
+	inWorld(t, func(w *world) {
+		m := w.register(estatetest.Registration{Name: "etl", AccountLevel: true})
+		var sacrifice []string
+		for range 4 {
+			s, err := w.Databricks.AddSecret(m.Principal.ID, databrickstest.SecretSpec{Lifetime: 365 * day})
+			w.must(err)
+			sacrifice = append(sacrifice, s.ID)
+		}
+		value := w.bare(m) // so that all versions are read
+		w.put(m, value)
+		w.Databricks.Faults().OnCall(func(call faulttest.Call) {
+			if call.Op == databrickstest.OpAccountDeleteSecret {
+				w.put(m, value+" ")
+			}
+		}, nil)
+		out, err := w.replace(m, sacrifice...)
+		if w.must(err); out.Issued == "" || !slices.Equal(out.Retired, sacrifice[:1]) {
+			t.Errorf("issued is %q, and retired %v", out.Issued, out.Retired)
+		}
+	})
+}
+
+// A rotation by Secrets Manager that is given up holds nothing up, if a read shows
+// it still.
+func TestReplaceGivesUpForGood(t *testing.T) {
+	inWorld(t, func(w *world) {
+		m := w.register(estatetest.Registration{Name: "etl", AccountLevel: true})
+		w.mustStep(m, "createSecret")
+		w.put(m, w.bare(m)) // so that all versions are read, and the labels again
+		w.AWS.Faults().Add(faulttest.Fault{Op: "DescribeSecret", Kind: faulttest.StaleRead, Skip: 1})
+		out, err := w.replace(m)
+		if w.must(err); out.Issued == "" {
+			t.Error("nothing was issued")
+		}
+	})
+}
+
 // Invariant 5: a rotation by Secrets Manager may leave its label on the version
 // that it made current. A replacement takes that one label off, and still sees
 // that what stands in the value may be another one's.

@@ -15,6 +15,10 @@ import (
 // before no run can have it in hand any more.
 const OrphanAge = orphanAge
 
+// PendingAge is how old a pending version must be before it can become current no
+// more.
+const PendingAge = pendingStale
+
 // heldPlan is the plan for a secret that was revoked or locked out: nothing is
 // issued until somebody releases it, and every run says so.
 //
@@ -28,14 +32,17 @@ const OrphanAge = orphanAge
 func heldPlan(o Observation) Plan {
 	plan := Plan{Block: heldBlock(o.Secret)}
 	for _, s := range o.Listed {
-		if o.Secret.Hold.Since.IsZero() || s.Expired(o.Now) || !isOurs(o.Secret.ARN, s) || o.Now.Sub(s.CreateTime) < orphanAge {
+		if o.Replacing || o.Secret.Hold.Since.IsZero() || s.Expired(o.Now) || !isOurs(o.Secret.ARN, s) || o.Now.Sub(s.CreateTime) < orphanAge {
 			continue
 		}
-		if o.Claims == nil {
-			return Plan{Needs: []Need{NeedClaims}}
-		}
-		if !o.isAnothers(s.ID) {
-			plan.Retire = append(plan.Retire, Retirement{ID: s.ID, Why: "its managed secret is held since a revocation", Kind: Held})
+		retirement := Retirement{ID: s.ID, Why: "its managed secret is held since a revocation", Kind: Held}
+		switch {
+		case o.Doubt != "":
+			plan.Doubted = append(plan.Doubted, retirement)
+		case o.Claims == nil:
+			return Plan{Needs: []Need{NeedClaims}, Sparing: true}
+		case !o.isAnothers(s.ID):
+			plan.Retire = append(plan.Retire, retirement)
 		}
 	}
 	return plan
@@ -126,7 +133,7 @@ func (e *Engine) Replace(ctx context.Context, door, id string, sacrifice []strin
 		if err := r.clear(ctx, Observation{Secret: s, Current: current}, pending, "a revocation does not wait for the rotation by Secrets Manager"); err != nil {
 			return newOutcome(s, current), err
 		}
-		s.Labels = maps.Clone(s.Labels)
+		r.givenUp, s.Labels = pending, maps.Clone(s.Labels)
 		s.Labels[pending] = slices.DeleteFunc(slices.Clone(s.Labels[pending]), func(label string) bool { return label == managedsecret.Pending })
 	}
 	var out Outcome

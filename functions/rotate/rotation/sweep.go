@@ -66,8 +66,10 @@ func (e *Engine) Sweep(ctx context.Context, check, dry bool) (*Report, error) {
 	}
 	flush()
 	pool.drain(ctx)
-	found.unlisted = listing != nil
-	r.census = found
+	// One that has not seen all is no census.
+	if r.census = found; listing != nil || r.unread > 0 {
+		r.census = census{unlisted: true}
+	}
 	report := pool.finish(ctx)
 	r.log(ctx, report)
 	return report, errors.Join(listing, report.Err())
