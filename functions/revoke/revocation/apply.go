@@ -95,6 +95,10 @@ func (i *invocation) revokeSecrets(ctx context.Context) error {
 			break
 		}
 	}
+	if l := t.leak; l != nil && i.req.Mode != Lockout && l.value.IsZero() && !s.gone[l.id] &&
+		!slices.ContainsFunc(s.listed, func(o databricks.OAuthSecret) bool { return o.ID == l.id }) {
+		i.fail("OAuth secret %s is not listed any more and was not deleted here, and a list may lag: send the request again; if it is not found then, it is gone", l.id)
+	}
 	i.prove(ctx, s, append(trials, i.showedLate(s, trials)...))
 	i.sumUp(s)
 	return nil
@@ -181,11 +185,6 @@ func (i *invocation) apply(ctx context.Context, s *situation, steps []step) bool
 		i.fail("%s %s: %s", p.action, p.what(s.target), result.Error)
 		if p.action == Issue {
 			unissued[p.m] = true
-			for _, l := range p.inHand {
-				i.reply.Warnings = append(i.reply.Warnings, fmt.Sprintf(
-					"OAuth secret %s may be about to become current, so it makes no room for another before %s; revoke ends it at once",
-					l.ID, l.CreateTime.Add(rotation.OrphanAge).UTC().Format(time.RFC3339)))
-			}
 		}
 		if p.action == Hold {
 			i.reply.Warnings = append(i.reply.Warnings, fmt.Sprintf(
@@ -274,6 +273,16 @@ func (i *invocation) issue(ctx context.Context, s *situation, p step) (string, e
 		i.lastDeletion = i.now()
 	}
 	if err != nil {
+		if b := out.Block; b != nil && (b.Kind == rotation.Full || b.Kind == rotation.InProgress) {
+			for _, l := range p.inHand {
+				from := "from now on, if the request is sent again"
+				if at := l.CreateTime.Add(rotation.OrphanAge); at.After(i.now()) {
+					from = "from " + at.UTC().Format(time.RFC3339) + " on"
+				}
+				i.reply.Warnings = append(i.reply.Warnings, fmt.Sprintf(
+					"OAuth secret %s might have been about to become current, so it made no room for another; it does %s; revoke ends it at once", l.ID, from))
+			}
+		}
 		return "", err
 	}
 	if out.Issued == "" {

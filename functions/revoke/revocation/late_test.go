@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"databricks-credential-rotation/functions/revoke/revocation"
+	"databricks-credential-rotation/shared/databrickstest"
 	"databricks-credential-rotation/shared/estatetest"
 	"databricks-credential-rotation/shared/faulttest"
 )
@@ -29,6 +30,31 @@ func TestStoredByHandShowsLate(t *testing.T) {
 		}
 		if text := reply.Text(); reply.Complete || !strings.Contains(text, "what was current of etl is still accepted: its OAuth secret's id was never recorded") {
 			t.Errorf("the reply says\n%s", text)
+		}
+	})
+}
+
+// What a list showed first and then not was not deleted, and nobody can tell
+// whether it is gone.
+func TestNamedIsListedNoMore(t *testing.T) {
+	inWorld(t, func(w *world) {
+		m := w.rotated("etl")
+		named, ok := w.MakeByHand(m, 365*day)
+		if !ok {
+			t.Fatal("there is no room")
+		}
+		// A list takes two requests.
+		w.Databricks.Faults().Add(faulttest.Fault{Op: databrickstest.OpAccountListSecrets, Kind: faulttest.StaleRead, Skip: 2, Times: faulttest.Forever})
+		w.MayGo(m)
+		req := revocation.Request{Mode: revocation.Revoke, OAuthSecretID: named.ID, IncludeForeign: true, Reason: "seen in a log"}
+		reply, err := w.revoker.Revoke(w.t.Context(), req)
+		w.must(err)
+		if text := reply.Text(); reply.Complete || !strings.Contains(text, named.ID+" is not listed any more and was not deleted here") {
+			t.Errorf("the reply says\n%s", text)
+		}
+		w.Databricks.Faults().Clear()
+		if reply := w.revoke(req, m); !reply.Complete || w.Databricks.Authenticates(m.Principal.ApplicationID, named.Value) {
+			t.Errorf("the same request, sent again, says\n%s", reply.Text())
 		}
 	})
 }

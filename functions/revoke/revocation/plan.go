@@ -369,12 +369,12 @@ func (s *situation) planReplace(all []live) []step {
 // lag, and what readers hold, or are about to, is known without it, as is what
 // was issued a moment ago.
 func (s *situation) unlisted(m *managed) (steps []step) {
-	if m.secret.Hold != nil {
-		return nil // it has been deleted before
-	}
+	h := m.secret.Hold
 	for _, v := range m.known() {
 		p := step{action: Delete, id: s.idOf(v.credential)}
 		switch {
+		case h != nil && (h.Since.IsZero() || v.createdAt.Before(h.Since.Add(-clockSkew))): // it has been deleted before
+			continue
 		case v.credential.ClientID != s.target.clientID: // it was another principal's once
 			continue
 		case v.id == m.current.id:
@@ -470,7 +470,7 @@ func (s *situation) sacrifices(m *managed, all []live) []string {
 // inHand are OAuth secrets of a managed secret that may be about to become current.
 func (s *situation) inHand(m *managed, all []live) []live {
 	return slices.DeleteFunc(slices.Clone(all), func(l live) bool {
-		return l.owner != m || l.kind != kindPending && (l.kind != kindOrphan || !s.mayBeInHand(l))
+		return l.owner != m || !l.kind.ours() || l.kind == kindCurrent || l.kind != kindPending && !s.mayBeInHand(l)
 	})
 }
 

@@ -346,6 +346,11 @@ func TestUnlisted(t *testing.T) {
 	if got := s.unlisted(m); len(got) != 1 || got[0].id != "pend" {
 		t.Errorf("it deletes %+v", got)
 	}
+	// Under a hold what was there before it has been deleted.
+	s.issued, m.secret.Hold = nil, &managedsecret.Hold{Kind: managedsecret.Revoked, Since: planNow}
+	if got := s.unlisted(m); len(got) != 1 || got[0].id != "pend" {
+		t.Errorf("under a hold it deletes %+v", got)
+	}
 }
 
 // What another run may be about to make current, or has a rotation by Secrets

@@ -18,8 +18,8 @@ type census struct {
 	// registered counts those that name each principal, by client id.
 	registered map[string]int
 	// claims are the OAuth secrets that they name, by the ARN of the managed
-	// secret.
-	claims map[string]string
+	// secret, and current those among them that are current there.
+	claims, current map[string]string
 	// holders are the managed secrets that hold a client secret, by its hash.
 	holders map[string][]string
 	// opaque are the values that are no credentials as they stand. They claim
@@ -29,12 +29,13 @@ type census struct {
 	// the whole fleet from being tidied, and what carries the fingerprint of one
 	// secret is another's in one of 85,000 pairs.
 	denied bool
-	// unlisted tells that there may be managed secrets that were not even seen.
+	// unlisted tells that there may be managed secrets that were not seen, or that
+	// could not be read for now.
 	unlisted bool
 }
 
 func newCensus() census {
-	return census{registered: map[string]int{}, claims: map[string]string{}, holders: map[string][]string{}, opaque: map[string]secret.Text{}}
+	return census{registered: map[string]int{}, claims: map[string]string{}, current: map[string]string{}, holders: map[string][]string{}, opaque: map[string]secret.Text{}}
 }
 
 // count notes what a managed secret names. If another one names the same
@@ -48,10 +49,10 @@ func (c census) count(arn string, cred credential.Credential) string {
 	hash := cred.ClientSecret.SHA256()
 	c.holders[hash] = append(c.holders[hash], arn)
 	if cred.OAuthSecretID != "" {
-		other, taken := c.claims[cred.OAuthSecretID]
-		if c.claims[cred.OAuthSecretID] = arn; taken && other != arn {
+		if other, taken := c.current[cred.OAuthSecretID]; taken && other != arn {
 			return other
 		}
+		c.current[cred.OAuthSecretID], c.claims[cred.OAuthSecretID] = arn, arn
 	}
 	for _, pred := range cred.Predecessors {
 		if _, taken := c.claims[pred.OAuthSecretID]; !taken {
@@ -66,7 +67,8 @@ func (c census) count(arn string, cred credential.Credential) string {
 // OAuth secret. One without a value holds nothing.
 func (e *Engine) enter(found *census, arn string, v managedsecret.Version, err error) (Version, error) {
 	if err != nil {
-		found.denied = found.denied || !errors.Is(err, managedsecret.ErrNotFound)
+		found.denied = found.denied || errors.Is(err, managedsecret.ErrDenied)
+		found.unlisted = found.unlisted || !errors.Is(err, managedsecret.ErrDenied) && !errors.Is(err, managedsecret.ErrNotFound)
 		return Version{}, err
 	}
 	current, err := e.parseCurrent(v)
@@ -122,7 +124,7 @@ func (r *run) adopt(ctx context.Context, o Observation) (Observation, Plan, erro
 
 // heed takes in what other managed secrets hold.
 func (o *Observation) heed(others census) {
-	o.Claims, o.Opaque, o.Denied = others.claims, others.opaque, others.denied
+	o.Claims, o.Holders, o.Opaque, o.Denied = others.claims, others.holders, others.opaque, others.denied
 }
 
 // takeCensus is for a run that has not read every managed secret and

@@ -334,3 +334,68 @@ func TestDoubtHoldsNothingUp(t *testing.T) {
 		})
 	}
 }
+
+// Invariant 1: two applications may have shared one credential that a person made.
+// The second one is registered, without its id, when the first one's managed secret
+// has been rotated: it is not ended under it.
+func TestSharedAndRegisteredLater(t *testing.T) {
+	inWorld(t, func(w *world) {
+		m := w.register(estatetest.Registration{Name: "etl", AccountLevel: true, Bare: true})
+		value := w.bare(m)
+		w.sweep("")
+		time.Sleep(w.policy.Grace + hour)
+		w.secondFor("second", value)
+		for range 3 {
+			_, err := w.engine.Rotate(w.t.Context(), "direct", rotation.RotateRequest{Secrets: []string{"etl"}})
+			w.checkErr(err, "")
+			if c := w.current(&estatetest.Managed{Name: "second"}); !w.Databricks.Authenticates(c.ClientID, c.ClientSecret.Reveal()) {
+				t.Fatal("what the second one holds is dead")
+			}
+			time.Sleep(hour)
+		}
+	})
+}
+
+// A copy that died with what it was copied from is replaced, though the original
+// still names it.
+func TestDeadCopyIsHealed(t *testing.T) {
+	inWorld(t, func(w *world) {
+		m := w.register(estatetest.Registration{Name: "etl", AccountLevel: true, Fresh: true})
+		w.sweep("")
+		value := w.whole(m)
+		w.rotateNow()
+		w.secondFor("zcopy", value)
+		for h := range 3 * 24 {
+			_, _ = w.engine.Sweep(w.t.Context(), h%24 == 23, false)
+			time.Sleep(hour)
+		}
+		if c := w.current(&estatetest.Managed{Name: "zcopy"}); !w.Databricks.Authenticates(c.ClientID, c.ClientSecret.Reveal()) {
+			t.Error("the copy is still dead")
+		}
+	})
+}
+
+// What could not be read for now is not counted as read.
+func TestUnreadForNow(t *testing.T) {
+	inWorld(t, func(w *world) {
+		m := w.register(estatetest.Registration{Name: "etl", AccountLevel: true})
+		adopted := w.current(m)
+		time.Sleep(w.policy.Interval)
+		w.sweep("")
+		for n := range 20 { // the copy is in a batch of its own
+			w.register(estatetest.Registration{Name: fmt.Sprintf("other-%02d", n), AccountLevel: true, Fresh: true})
+		}
+		w.secondFor("zcopy", fmt.Sprintf(`{"DATABRICKS_HOST":%q,"DATABRICKS_ACCOUNT_ID":%q,"DATABRICKS_CLIENT_ID":%q,"DATABRICKS_CLIENT_SECRET":%q,"ROTATION_OAUTH_SECRET_ID":%q}`,
+			m.Host.URL, m.Host.AccountID, adopted.ClientID, adopted.ClientSecret.Reveal(), adopted.OAuthSecretID))
+		w.engine.Usage = source(func(h []usagelog.Handover) ([][]usagelog.Reader, error) {
+			return make([][]usagelog.Reader, len(h)), nil
+		})
+		time.Sleep(w.policy.Grace)
+		w.AWS.Faults().Add(faulttest.Fault{Op: "BatchGetSecretValue", Skip: 1, Kind: faulttest.ServerError, Times: 8})
+		_, _ = w.engine.Sweep(w.t.Context(), false, false)
+		w.AWS.Faults().Clear()
+		if !w.Databricks.Authenticates(adopted.ClientID, adopted.ClientSecret.Reveal()) {
+			t.Error("what the copy holds is dead")
+		}
+	})
+}

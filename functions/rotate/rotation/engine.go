@@ -9,6 +9,7 @@
 package rotation
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -213,7 +214,7 @@ func (r *run) bring(ctx context.Context, s managedsecret.Secret, current Version
 	out.Withheld = idsOf(plan.Withheld)
 	out.Unseen = r.warn(ctx, o, plan)
 	if r.dry {
-		return out.planned(plan)
+		return out.planned(plan).fail(o.doubted(plan))
 	}
 	if plan.Clear != "" {
 		if err := r.clear(ctx, o, plan.Clear, "a rotation by Secrets Manager never finished"); err != nil {
@@ -417,7 +418,7 @@ func (r *run) complete(ctx context.Context, o Observation) (Observation, Plan, e
 					delete(asked, NeedTrial)
 				}
 			}
-			if err != nil && plan.Sparing {
+			if err != nil && plan.Sparing && !errors.Is(err, errDisagree) {
 				o.Doubt, err = err.Error(), nil
 			}
 			if err != nil {
@@ -432,7 +433,7 @@ func (o Observation) doubted(plan Plan) error {
 	if len(plan.Doubted) == 0 {
 		return nil
 	}
-	return fmt.Errorf("OAuth secrets that are due to go stay until it is known that they are nobody else's: %s: %s", strings.Join(idsOf(plan.Doubted), ", "), o.Doubt)
+	return fmt.Errorf("OAuth secrets that are due to go stay until it is known that they are nobody else's: %s: %s", strings.Join(idsOf(plan.Doubted), ", "), cmp.Or(o.Doubt, "a managed secret cannot be read"))
 }
 
 func (o Observation) principalID() string {

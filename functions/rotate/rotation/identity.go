@@ -88,7 +88,7 @@ func (r *run) readVersions(ctx context.Context, o *Observation) error {
 // lack the id, or have one that somebody has left beside another value. Then
 // what else it says of its OAuth secret counts for nothing either.
 func (o *Observation) identify(values map[string]credential.Credential) {
-	o.Recorded = map[string]string{}
+	o.Recorded, o.Hashes, o.Unnamed = map[string]string{}, map[string]string{}, nil
 	c := &o.Current.Credential
 	var ledger credential.Ledger
 	for _, byRun := range []bool{true, false} { // what a run has written, nobody has edited
@@ -102,6 +102,15 @@ func (o *Observation) identify(values map[string]credential.Credential) {
 	for _, v := range slices.Backward(o.Versions) {
 		if id := values[v.ID].OAuthSecretID; id != "" {
 			o.Recorded[id] = v.ID
+		}
+	}
+	for _, value := range values {
+		switch noted := ledger.Of(value.ClientSecret); {
+		case !value.Issued():
+		case noted.OAuthSecretID != "":
+			o.Hashes[noted.OAuthSecretID] = value.ClientSecret.SHA256()
+		default:
+			o.Unnamed = append(o.Unnamed, value.ClientSecret.SHA256())
 		}
 	}
 	noted := ledger.Of(c.ClientSecret)

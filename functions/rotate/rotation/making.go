@@ -37,12 +37,20 @@ func (o Observation) unvouched(retire []Retirement) []Need {
 		if o.Principal == nil {
 			return []Need{NeedPrincipal}
 		}
-		if o.Claims == nil && r.Kind == Predecessor { // the budget has it looked for otherwise
+		switch {
+		case r.Kind != Predecessor: // the budget has the others looked for
+		case o.Recorded == nil:
+			return []Need{NeedVersions}
+		case o.Claims == nil:
 			return []Need{NeedClaims}
 		}
 	}
 	return nil
 }
+
+// isDoubtful tells that what only a value says is ours may be another one's, for
+// somebody could not be asked.
+func (o Observation) isDoubtful() bool { return o.Doubt != "" || o.Denied }
 
 // isOurs tells whether a listed OAuth secret carries the managed secret's
 // fingerprint.
@@ -185,7 +193,7 @@ func (m *making) sort() []Need {
 		ours := isOurs(o.Secret.ARN, s)
 		switch {
 		case s.ID == m.c.OAuthSecretID || s.Expired(o.Now):
-		case o.isAnothers(s.ID) && !(isPredecessor && ours):
+		case o.isAnothers(s.ID) && (!isPredecessor || !ours), isPredecessor && !ours && o.mayBeAnothers(s.ID):
 			// What was issued for this managed secret and replaced goes all the same,
 			// wherever somebody has copied it.
 			m.Foreign = append(m.Foreign, s.ID)
@@ -218,9 +226,13 @@ func (m *making) sort() []Need {
 	return nil
 }
 
-// isAnothers tells that another managed secret names an OAuth secret.
+// isAnothers tells that another managed secret names an OAuth secret, or holds its
+// value.
 func (o Observation) isAnothers(id string) bool {
 	if claimant, claimed := o.Claims[id]; claimed && claimant != o.Secret.ARN {
+		return true
+	}
+	if o.heldElsewhere(o.Hashes[id]) {
 		return true
 	}
 	for arn, value := range o.Opaque {
@@ -229,6 +241,17 @@ func (o Observation) isAnothers(id string) bool {
 		}
 	}
 	return false
+}
+
+// mayBeAnothers tells that another managed secret holds a value of which nobody has
+// recorded the OAuth secret, so that it may be this one.
+func (o Observation) mayBeAnothers(id string) bool {
+	return o.Hashes[id] == "" && slices.ContainsFunc(o.Unnamed, o.heldElsewhere)
+}
+
+// heldElsewhere tells that another managed secret holds a value, by its hash.
+func (o Observation) heldElsewhere(hash string) bool {
+	return slices.ContainsFunc(o.Holders[hash], func(arn string) bool { return arn != o.Secret.ARN })
 }
 
 // recorded decides about one that a version has and the current one does not
@@ -323,6 +346,8 @@ func (m *making) findRoom(reason Reason) bool {
 	if len(m.live)-len(m.Retire) >= databricks.MaxSecrets {
 		full := m.o.fullMessage(m.inGrace, m.Foreign)
 		switch {
+		case len(m.Doubted) > 0:
+			m.Block = &Block{Full, fmt.Sprintf("%s; %s could go once it is known that nobody else holds it", full, strings.Join(idsOf(m.Doubted), ", "))}
 		case len(m.Withheld) > 0:
 			m.Block = &Block{OverBudget, fmt.Sprintf("%s; %s could go, but for the run's budget", full, strings.Join(idsOf(m.Withheld), ", "))}
 		case m.inFlight.IsZero():
@@ -558,7 +583,7 @@ func supersededAt(pred credential.Predecessor, s managedsecret.Secret, current V
 func (p *Plan) retire(o Observation, r Retirement) {
 	switch {
 	case o.Replacing && r.Kind != Expired:
-	case o.Doubt != "" && r.Kind != Expired && !o.isOurs(r.ID):
+	case o.isDoubtful() && r.Kind != Expired && !o.isOurs(r.ID):
 		p.Doubted = append(p.Doubted, r)
 	case o.Withhold && r.Kind.needsBudget():
 		p.Withheld = append(p.Withheld, r)

@@ -82,6 +82,9 @@ type Observation struct {
 	// ARN of its managed secret, as far as the run has seen, nil if it has not
 	// looked. Two managed secrets of one principal can have the same fingerprint.
 	Claims map[string]string
+	// Holders are the ARNs of the managed secrets whose current versions hold a
+	// client secret, by its hash.
+	Holders map[string][]string
 	// Opaque are values of managed secrets, by ARN, that are no credentials as
 	// they stand, and Denied tells that one could not be read: it may claim any.
 	Opaque map[string]secret.Text
@@ -106,6 +109,10 @@ type Observation struct {
 	// Recorded maps the ids of OAuth secrets to the version that records each,
 	// nil if not read.
 	Recorded map[string]string
+	// Hashes are those of their client secrets, as far as versions hold them, and
+	// Unnamed those of which no version records the OAuth secret.
+	Hashes  map[string]string
+	Unnamed []string
 	// Partial tells that a version other than the current one could not be read.
 	// It may record any of what no other version does.
 	Partial bool

@@ -71,7 +71,7 @@ func planProperties(t *rapid.T) {
 		_, isRecorded := o.Recorded[r.ID]
 		isPredecessor := slices.ContainsFunc(c.Predecessors, func(p credential.Predecessor) bool { return p.OAuthSecretID == r.ID })
 		mine := rotation.IsOurs(testARN, o.Listed[i])
-		if o.Claims[r.ID] != "" && r.Kind != rotation.Expired && !(mine && isPredecessor) {
+		if o.Claims[r.ID] != "" && r.Kind != rotation.Expired && (!mine || !isPredecessor) {
 			t.Fatal("invariant 3: retires what another managed secret names")
 		}
 		if r.Kind != rotation.Expired && o.Replacing {

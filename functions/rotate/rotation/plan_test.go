@@ -306,10 +306,16 @@ func TestPlan(t *testing.T) {
 		{"a dated predecessor goes by its date", observed(hour, list(ours("p1", 31*day)), predecessor("p1", ago(day))), decision{Retire: []string{"p1"}}},
 		{"a dated predecessor in grace", observed(5*day, list(ours("p1", 31*day)), predecessor("p1", ago(day-1))), decision{}},
 		{"a foreign predecessor: a value alone says that it was adopted", observed(2*day, list(theirs("p1", 31*day)), predecessor("p1", time.Time{})), needs(needPrincipal)},
-		{"the same, and the id is the principal's", observed(2*day, list(theirs("p1", 31*day)), predecessor("p1", time.Time{}), principal(true)), needs(needClaims)},
+		{"the same, and the id is the principal's", observed(2*day, list(theirs("p1", 31*day)), predecessor("p1", time.Time{}), principal(true)), needs(needVersions)},
+		{"the same, and its value is known", observed(2*day, list(theirs("p1", 31*day)), predecessor("p1", time.Time{}), principal(true), recorded()), needs(needClaims)},
+		{"the same, and another managed secret holds its value", observed(2*day, list(theirs("p1", 31*day)), predecessor("p1", time.Time{}), principal(true), recorded(), surveyed(), func(o *rotation.Observation) {
+			o.Hashes, o.Holders = map[string]string{"p1": "hash"}, map[string][]string{"hash": {testARN, "another"}}
+		}), decision{Foreign: []string{"p1"}}},
+		{"the same, and a managed secret cannot be read", observed(2*day, list(theirs("p1", 31*day)), predecessor("p1", time.Time{}), principal(true), recorded(), surveyed(), func(o *rotation.Observation) { o.Denied = true }), decision{}},
+		{"full, and what could go may be another one's", observed(31*day, list(theirs("p1", 61*day), theirs("f1", day), theirs("f2", day), theirs("f3", day)), predecessor("p1", ago(2*day)), doubtful), decision{Block: rotation.Full, Foreign: []string{"f1", "f2", "f3"}}},
 		{"the same, and it could not be looked up: the rest is planned", observed(31*day, list(theirs("p1", 61*day), ours("p2", 61*day)), predecessor("p1", ago(2*day)), predecessor("p2", ago(2*day)), doubtful), decision{Retire: []string{"p2"}, Issue: rotation.Due}},
 		{"a predecessor of ours that somebody has copied", observed(2*day, list(ours("p1", 31*day)), predecessor("p1", time.Time{}), surveyed("p1")), decision{Retire: []string{"p1"}}},
-		{"a foreign predecessor was adopted, and retires too", observed(2*day, list(theirs("p1", 31*day)), predecessor("p1", time.Time{}), principal(true), surveyed()), decision{Retire: []string{"p1"}}},
+		{"a foreign predecessor was adopted, and retires too", observed(2*day, list(theirs("p1", 31*day)), predecessor("p1", time.Time{}), principal(true), recorded(), surveyed()), decision{Retire: []string{"p1"}}},
 		{"a foreign predecessor that another managed secret has", observed(2*day, list(theirs("p1", 31*day)), predecessor("p1", time.Time{}), surveyed("p1")), decision{Foreign: []string{"p1"}}},
 		{"a foreign predecessor under the id of another principal", observed(2*day, list(theirs("p1", 31*day)), predecessor("p1", time.Time{}), surveyed(), func(o *rotation.Observation) {
 			o.Principal = &databricks.ServicePrincipal{ID: "4711", ApplicationID: "another", Active: true}

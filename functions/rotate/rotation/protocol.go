@@ -116,6 +116,9 @@ func (p protocol) create(ctx context.Context) error {
 			return err
 		}
 	}
+	if err := o.doubted(plan); err != nil {
+		p.Log.WarnContext(ctx, "what is due to go stays", "secret", o.Secret.Name, "error", err.Error()) // sweeps see to it
+	}
 	for _, retirement := range plan.Retire {
 		if err := p.retire(ctx, o, retirement); err != nil {
 			return err

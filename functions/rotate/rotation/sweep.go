@@ -67,7 +67,7 @@ func (e *Engine) Sweep(ctx context.Context, check, dry bool) (*Report, error) {
 	flush()
 	pool.drain(ctx)
 	// One that has not seen all is no census.
-	if r.census = found; listing != nil || r.unread > 0 {
+	if r.census = found; listing != nil || r.unread > 0 || found.unlisted {
 		r.census = census{unlisted: true}
 	}
 	report := pool.finish(ctx)

@@ -90,6 +90,9 @@ func (m *making) makeRoom() {
 		if len(m.live)-len(m.Retire) < databricks.MaxSecrets {
 			return
 		}
+		if m.o.isDoubtful() && !m.o.isOurs(w.OAuthSecretID) {
+			continue
+		}
 		m.retire(m.o, Retirement{w.OAuthSecretID, "its grace period is over, and its place is needed", Predecessor})
 		m.Extended = slices.DeleteFunc(m.Extended, func(e Extension) bool { return e.OAuthSecretID == w.OAuthSecretID })
 		m.Ask = slices.DeleteFunc(m.Ask, func(q Question) bool { return q.OAuthSecretID == w.OAuthSecretID })
