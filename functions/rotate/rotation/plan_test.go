@@ -167,6 +167,9 @@ func surveyed(ids ...string) func(*rotation.Observation) {
 	}
 }
 
+// replacing is what a revocation has asked for.
+func replacing(o *rotation.Observation) { o.Replacing = true }
+
 // doubtful is what other managed secrets, or the directory, could not be asked for.
 func doubtful(o *rotation.Observation) { o.Doubt = "no reply" }
 
@@ -249,7 +252,7 @@ func TestPlan(t *testing.T) {
 		{"revoked, and a run had one in hand", observed(5*day, unlisted, list(ours("o1", 30*time.Minute)), held(managedsecret.Revoked), surveyed()), decision{Retire: []string{"o1"}, Block: rotation.Revoked}},
 		{"revoked, and what is ours lives on", observed(5*day, list(ours("p1", 6*day)), predecessor("p1", ago(5*day)), held(managedsecret.Revoked), surveyed()), decision{Retire: []string{"cur", "p1"}, Block: rotation.Revoked}},
 		{"revoked, and whether another one has what is ours could not be looked up", observed(5*day, held(managedsecret.Revoked), doubtful), decision{Block: rotation.Revoked}},
-		{"revoked, in a replacement", observed(5*day, held(managedsecret.Revoked), surveyed(), func(o *rotation.Observation) { o.Replacing = true }), decision{Block: rotation.Revoked}},
+		{"revoked, in a replacement", observed(5*day, held(managedsecret.Revoked), surveyed(), replacing), decision{Block: rotation.Revoked}},
 		{"revoked, and another managed secret has what is ours", observed(5*day, list(ours("p1", 6*day)), held(managedsecret.Revoked), surveyed("cur")), decision{Retire: []string{"p1"}, Block: rotation.Revoked}},
 		{"revoked by a read that may be stale", observed(30*time.Minute-1, held(managedsecret.Revoked)), decision{Block: rotation.Revoked}},
 		{"revoked, with what a person made", observed(5*day, unlisted, list(theirs("f1", day)), held(managedsecret.Revoked)), decision{Block: rotation.Revoked}},
@@ -311,6 +314,18 @@ func TestPlan(t *testing.T) {
 		{"the same, and another managed secret holds its value", observed(2*day, list(theirs("p1", 31*day)), predecessor("p1", time.Time{}), principal(true), recorded(), surveyed(), func(o *rotation.Observation) {
 			o.Hashes, o.Holders = map[string]string{"p1": "hash"}, map[string][]string{"hash": {testARN, "another"}}
 		}), decision{Foreign: []string{"p1"}}},
+		{"the same, and only this one holds its value", observed(2*day, list(theirs("p1", 31*day)), predecessor("p1", time.Time{}), principal(true), recorded(), surveyed(), func(o *rotation.Observation) {
+			o.Hashes, o.Holders = map[string]string{"p1": "hash"}, map[string][]string{"hash": {testARN}}
+		}), decision{Retire: []string{"p1"}}},
+		{"the same, and another one holds a value that nobody has named", observed(2*day, list(theirs("p1", 31*day)), predecessor("p1", time.Time{}), principal(true), recorded(), surveyed(), func(o *rotation.Observation) {
+			o.Unnamed, o.Holders = []string{"hash"}, map[string][]string{"hash": {"another"}}
+		}), decision{Foreign: []string{"p1"}}},
+		{"the same, and its own value is another", observed(2*day, list(theirs("p1", 31*day)), predecessor("p1", time.Time{}), principal(true), recorded(), surveyed(), func(o *rotation.Observation) {
+			o.Hashes, o.Unnamed, o.Holders = map[string]string{"p1": "its own"}, []string{"hash"}, map[string][]string{"hash": {"another"}}
+		}), decision{Retire: []string{"p1"}}},
+		{"one that has expired is nobody's any more, and its place is needed", observed(31*day, list(theirs("p1", 800*day), theirs("f1", day), theirs("f2", day), theirs("f3", day)), predecessor("p1", ago(770*day))), decision{Retire: []string{"p1"}, Issue: rotation.Due, Foreign: []string{"f1", "f2", "f3"}}},
+		{"the same, in doubt", observed(31*day, doubtful, list(theirs("p1", 800*day), theirs("f1", day), theirs("f2", day), theirs("f3", day)), predecessor("p1", ago(770*day))), decision{Retire: []string{"p1"}, Issue: rotation.Due, Foreign: []string{"f1", "f2", "f3"}}},
+		{"the same, in a replacement", observed(31*day, replacing, list(theirs("p1", 800*day), theirs("f1", day), theirs("f2", day), theirs("f3", day)), predecessor("p1", ago(770*day))), decision{Retire: []string{"p1"}, Issue: rotation.Due, Foreign: []string{"f1", "f2", "f3"}}},
 		{"the same, and a managed secret cannot be read", observed(2*day, list(theirs("p1", 31*day)), predecessor("p1", time.Time{}), principal(true), recorded(), surveyed(), func(o *rotation.Observation) { o.Denied = true }), decision{}},
 		{"full, and what could go may be another one's", observed(31*day, list(theirs("p1", 61*day), theirs("f1", day), theirs("f2", day), theirs("f3", day)), predecessor("p1", ago(2*day)), doubtful), decision{Block: rotation.Full, Foreign: []string{"f1", "f2", "f3"}}},
 		{"the same, and it could not be looked up: the rest is planned", observed(31*day, list(theirs("p1", 61*day), ours("p2", 61*day)), predecessor("p1", ago(2*day)), predecessor("p2", ago(2*day)), doubtful), decision{Retire: []string{"p2"}, Issue: rotation.Due}},
@@ -575,6 +590,11 @@ func TestBlockMessages(t *testing.T) {
 		if !strings.Contains(full.Block.Message, part) {
 			t.Errorf("%q does not say %q", full.Block.Message, part)
 		}
+	}
+	inDoubt := rotation.MakePlan(testPolicy, observed(31*day, doubtful,
+		list(theirs("p1", 61*day), theirs("f1", day), theirs("f2", day), theirs("f3", day)), predecessor("p1", ago(2*day))))
+	if !strings.HasSuffix(inDoubt.Block.Message, "; p1 could go once it is known that nobody else holds it") {
+		t.Errorf("in doubt: %q", inDoubt.Block.Message)
 	}
 	out := rotation.MakePlan(testPolicy, observed(5*day, held(managedsecret.LockedOut), surveyed()))
 	want := `it was locked out on 2026-03-01T11:00:00Z, so nothing is issued for it; when it may live again, invoke the revoke function with {"mode":"release","secret":"prod/etl","reason":"…"}, or take the tag databricks-rotation-hold off the secret`

@@ -443,3 +443,13 @@ func outcome(t *testing.T, report *rotation.Report, secret string) rotation.Outc
 	t.Fatalf("the report has nothing of %s: %+v", secret, report.Outcomes)
 	return rotation.Outcome{}
 }
+
+// What may be another one's makes no room, and keeps its extension.
+func TestDoubtKeepsAnExtension(t *testing.T) {
+	o := observed(31*day, doubtful, list(theirs("p1", 61*day), theirs("f1", day), theirs("f2", day), theirs("f3", day)), predecessor("p1", ago(2*day)))
+	o.CanAsk = true
+	plan := rotation.MakePlan(testPolicy, o)
+	if len(plan.Ask) != 1 || len(plan.Retire) > 0 || len(plan.Doubted) > 0 || plan.Issue != nil {
+		t.Errorf("the plan is %+v", plan)
+	}
+}
