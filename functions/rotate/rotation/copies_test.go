@@ -319,8 +319,13 @@ func TestDoubtHoldsNothingUp(t *testing.T) {
 				w.sweep("")
 				time.Sleep(w.policy.Interval) // nothing sweeps meanwhile
 				before := w.current(m).OAuthSecretID
+				said := "stay until it is known that they are nobody else's: " + adopted
 				fault(w)
-				w.sweep("stay until it is known that they are nobody else's: " + adopted)
+				_, err := w.engine.Sweep(w.t.Context(), false, true)
+				w.checkErr(err, said)
+				w.AWS.Faults().Clear()
+				fault(w)
+				w.sweep(said)
 				if w.current(m).OAuthSecretID == before {
 					t.Error("it was not rotated")
 				}
@@ -333,6 +338,29 @@ func TestDoubtHoldsNothingUp(t *testing.T) {
 			})
 		})
 	}
+}
+
+// Nor does it hide that a managed secret is held.
+func TestDoubtUnderHold(t *testing.T) {
+	inWorld(t, func(w *world) {
+		m := w.register(estatetest.Registration{Name: "etl", AccountLevel: true, Fresh: true})
+		w.sweep("")
+		w.Revoking(m)
+		w.must(w.hold(m))
+		time.Sleep(hour)
+		w.AWS.Faults().Add(faulttest.Fault{Op: "ListSecrets", Skip: 1, Kind: faulttest.ServerError, Times: faulttest.Forever})
+		report, err := w.engine.Sweep(w.t.Context(), false, false)
+		w.checkErr(err, "its credential was revoked")
+		w.checkErr(err, "stay until it is known that they are nobody else's")
+		if o := report.Outcomes[0]; o.Block == nil || o.Block.Kind != rotation.Revoked {
+			t.Errorf("the outcome is %+v", o)
+		}
+		w.AWS.Faults().Clear()
+		w.sweep("its credential was revoked")
+		if ids := w.ids(m); len(ids) > 0 {
+			t.Errorf("%v are still there", ids)
+		}
+	})
 }
 
 // Invariant 1: two applications may have shared one credential that a person made.
