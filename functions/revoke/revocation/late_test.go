@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"databricks-credential-rotation/functions/revoke/revocation"
+	"databricks-credential-rotation/functions/rotate/rotation"
 	"databricks-credential-rotation/shared/databrickstest"
 	"databricks-credential-rotation/shared/estatetest"
 	"databricks-credential-rotation/shared/faulttest"
@@ -56,5 +57,30 @@ func TestNamedIsListedNoMore(t *testing.T) {
 		if reply := w.revoke(req, m); !reply.Complete || w.Databricks.Authenticates(m.Principal.ApplicationID, named.Value) {
 			t.Errorf("the same request, sent again, says\n%s", reply.Text())
 		}
+	})
+}
+
+// A replacement that finds no room, because what could make it may be about to
+// become current, says until when.
+func TestNoRoomForNow(t *testing.T) {
+	inWorld(t, func(w *world) {
+		m := w.register(estatetest.Registration{Name: "etl", AccountLevel: true, Fresh: true})
+		w.sweep("")
+		for range 3 {
+			w.MakeByHand(m, 365*day)
+		}
+		time.Sleep(hour)
+		w.must(w.engine.RunStep(w.t.Context(), rotation.StepRequest{Step: rotation.CreateSecret, SecretID: m.ARN, Token: token}))
+		req := revocation.Request{Mode: revocation.Replace, Secret: m.Name, Reason: "seen in a log"}
+		w.expect(req, m)
+		for range 2 {
+			reply, err := w.revoker.Revoke(w.t.Context(), req)
+			w.must(err)
+			if text := reply.Text(); reply.Complete || !strings.Contains(text, "made no room for another; it does from "+w.Now().Add(rotation.OrphanAge).UTC().Format("2006-01-02T15:")) {
+				t.Errorf("the reply says\n%s", text)
+			}
+		}
+		time.Sleep(rotation.OrphanAge)
+		w.revoke(req, m)
 	})
 }

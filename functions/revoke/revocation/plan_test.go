@@ -199,11 +199,14 @@ func TestPlanTable(t *testing.T) {
 		}, earlier("v1", "dose-earlier", "pred", 35*day), named("pred", "v1")), []string{"delete pred"}},
 		{"the same, of a version that is named by nothing else", Replace, etl(func(_ *situation, m *managed) {
 			m.secret.Labels["v1"] = []string{managedsecret.Previous, managedsecret.Pending}
-		}, earlier("v1", "dose-earlier", "older", 35*day), lists(oursAged("older", 35*day)), named("older", "v1")), []string{"delete older", "delete pred"}},
+		}, earlier("v1", "dose-earlier", "older", 2*hour), lists(oursAged("older", 2*hour)), named("older", "v1")), []string{"delete older", "delete pred"}},
 		{"replace the pending one that is named, of a rotation that was given up", Replace, etl(lists(oursAged("pend", 26*hour)), func(_ *situation, m *managed) {
 			m.secret.Labels["v3"] = []string{managedsecret.Pending}
 		}, earlier("v3", "dose-pending", "pend", 26*hour), named("pend", "v3")), []string{"delete pend", "delete pred"}},
 		{"replace a dead one that another managed secret holds: the list may lag", Replace, etl(without("cur"), neighbor("dose-current", "cur")), []string{"replace", "delete pred"}},
+		{"replace a dead one that another managed secret held, which is held itself", Replace, etl(without("cur"), neighbor("dose-current", "cur"), func(s *situation, _ *managed) {
+			s.target.others[0].secret.Hold = &managedsecret.Hold{Kind: managedsecret.Revoked}
+		}), []string{"replace", "delete pred", "delete cur"}},
 		{"replace, and a version that is new is another principal's", Replace, etl(func(_ *situation, m *managed) {
 			m.versions = append(m.versions, version{"v1", planNow, credential.Credential{ClientID: "another", ClientSecret: secret.New("dose-new"), OAuthSecretID: "p1", IssuedAt: planNow.Add(-time.Minute)}})
 		}), []string{"replace", "delete cur", "delete pred"}},
