@@ -136,8 +136,8 @@ func (s *situation) assess(o databricks.OAuthSecret) live {
 			}
 			served = append(served, m)
 		}
-		switch v := s.valueOf(m.current.credential); {
-		case s.classify(m, o) == kindCurrent, s.classify(m, o) == kindPending, v != nil && s.mayBe(v, o):
+		k, v := s.classify(m, o), s.valueOf(m.current.credential)
+		if k == kindCurrent || k == kindPending || v != nil && s.mayBe(v, o) {
 			l.current = append(l.current, m)
 		}
 	}

@@ -50,7 +50,7 @@ func (r *run) decide(remove, of int) string {
 	if remove == 0 {
 		return ""
 	}
-	if !r.all || r.census.unlisted {
+	if r.census.claims == nil {
 		var err error
 		if r.census, err = r.survey(); err != nil {
 			r.removals = withheld

@@ -29,9 +29,8 @@ type census struct {
 	// the whole fleet from being tidied, and what carries the fingerprint of one
 	// secret is another's in one of 85,000 pairs.
 	denied bool
-	// unlisted tells that there may be managed secrets that were not seen, or that
-	// could not be read for now.
-	unlisted bool
+	// failed is why one could not be read for now, nil if there is none.
+	failed error
 }
 
 func newCensus() census {
@@ -67,8 +66,12 @@ func (c census) count(arn string, cred credential.Credential) string {
 // OAuth secret. One without a value holds nothing.
 func (e *Engine) enter(found *census, arn string, v managedsecret.Version, err error) (Version, error) {
 	if err != nil {
-		found.denied = found.denied || errors.Is(err, managedsecret.ErrDenied)
-		found.unlisted = found.unlisted || !errors.Is(err, managedsecret.ErrDenied) && !errors.Is(err, managedsecret.ErrNotFound)
+		switch {
+		case errors.Is(err, managedsecret.ErrDenied):
+			found.denied = true
+		case !errors.Is(err, managedsecret.ErrNotFound):
+			found.failed = err
+		}
 		return Version{}, err
 	}
 	current, err := e.parseCurrent(v)
@@ -131,16 +134,11 @@ func (o *Observation) heed(others census) {
 // is about to remove what may be another one's.
 func (e *Engine) takeCensus(ctx context.Context) (census, error) {
 	found := newCensus()
-	var failed error
 	var batch []string
 	read := func() {
 		versions, errs := e.Store.CurrentVersions(ctx, batch)
 		for _, arn := range batch {
-			err := errs[arn]
-			_, _ = e.enter(&found, arn, versions[arn], err)
-			if err != nil && !errors.Is(err, managedsecret.ErrNotFound) && !errors.Is(err, managedsecret.ErrDenied) {
-				failed = err // for now
-			}
+			_, _ = e.enter(&found, arn, versions[arn], errs[arn])
 		}
 		batch = nil
 	}
@@ -156,8 +154,8 @@ func (e *Engine) takeCensus(ctx context.Context) (census, error) {
 		}
 	}
 	read()
-	if failed != nil {
-		return census{}, unsure(failed)
+	if found.failed != nil {
+		return census{}, unsure(found.failed)
 	}
 	return found, nil
 }

@@ -289,7 +289,7 @@ func TestNamedByAnother(t *testing.T) {
 							_, _ = w.engine.Sweep(w.t.Context(), h%24 == 23, false)
 							time.Sleep(hour)
 						}
-						if c := w.current(two); !w.Databricks.Authenticates(c.ClientID, c.ClientSecret.Reveal()) {
+						if !w.works(two) {
 							t.Error("what the other one holds was ended")
 						}
 					})
@@ -376,7 +376,7 @@ func TestSharedAndRegisteredLater(t *testing.T) {
 		for range 3 {
 			_, err := w.engine.Rotate(w.t.Context(), "direct", rotation.RotateRequest{Secrets: []string{"etl"}})
 			w.checkErr(err, "")
-			if c := w.current(&estatetest.Managed{Name: "second"}); !w.Databricks.Authenticates(c.ClientID, c.ClientSecret.Reveal()) {
+			if !w.works(&estatetest.Managed{Name: "second"}) {
 				t.Fatal("what the second one holds is dead")
 			}
 			time.Sleep(hour)
@@ -397,7 +397,7 @@ func TestDeadCopyIsHealed(t *testing.T) {
 			_, _ = w.engine.Sweep(w.t.Context(), h%24 == 23, false)
 			time.Sleep(hour)
 		}
-		if c := w.current(&estatetest.Managed{Name: "zcopy"}); !w.Databricks.Authenticates(c.ClientID, c.ClientSecret.Reveal()) {
+		if !w.works(&estatetest.Managed{Name: "zcopy"}) {
 			t.Error("the copy is still dead")
 		}
 	})

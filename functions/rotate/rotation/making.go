@@ -48,9 +48,9 @@ func (o Observation) unvouched(retire []Retirement) []Need {
 	return nil
 }
 
-// isDoubtful tells that what only a value says is ours may be another one's, for
+// doubts tells that what only a value says is ours may be another one's, for
 // somebody could not be asked.
-func (o Observation) isDoubtful() bool { return o.Doubt != "" || o.Denied }
+func (o Observation) doubts(id string) bool { return (o.Doubt != "" || o.Denied) && !o.isOurs(id) }
 
 // isOurs tells whether a listed OAuth secret carries the managed secret's
 // fingerprint.
@@ -583,7 +583,7 @@ func supersededAt(pred credential.Predecessor, s managedsecret.Secret, current V
 func (p *Plan) retire(o Observation, r Retirement) {
 	switch {
 	case o.Replacing && r.Kind != Expired:
-	case o.isDoubtful() && r.Kind != Expired && !o.isOurs(r.ID):
+	case r.Kind != Expired && o.doubts(r.ID):
 		p.Doubted = append(p.Doubted, r)
 	case o.Withhold && r.Kind.needsBudget():
 		p.Withheld = append(p.Withheld, r)

@@ -31,8 +31,11 @@ const PendingAge = pendingStale
 // revocation writes it: whoever sets the tag by hand may want a pause.
 func heldPlan(o Observation) Plan {
 	plan := Plan{Block: heldBlock(o.Secret)}
+	if o.Replacing || o.Secret.Hold.Since.IsZero() {
+		return plan
+	}
 	for _, s := range o.Listed {
-		if o.Replacing || o.Secret.Hold.Since.IsZero() || s.Expired(o.Now) || !isOurs(o.Secret.ARN, s) || o.Now.Sub(s.CreateTime) < orphanAge {
+		if s.Expired(o.Now) || !isOurs(o.Secret.ARN, s) || o.Now.Sub(s.CreateTime) < orphanAge {
 			continue
 		}
 		retirement := Retirement{ID: s.ID, Why: "its managed secret is held since a revocation", Kind: Held}

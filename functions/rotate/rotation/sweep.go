@@ -66,9 +66,8 @@ func (e *Engine) Sweep(ctx context.Context, check, dry bool) (*Report, error) {
 	}
 	flush()
 	pool.drain(ctx)
-	// One that has not seen all is no census.
-	if r.census = found; listing != nil || r.unread > 0 || found.unlisted {
-		r.census = census{unlisted: true}
+	if listing == nil && r.unread == 0 && found.failed == nil {
+		r.census = found // of all
 	}
 	report := pool.finish(ctx)
 	r.log(ctx, report)

@@ -90,7 +90,7 @@ func (m *making) makeRoom() {
 		if len(m.live)-len(m.Retire) < databricks.MaxSecrets {
 			return
 		}
-		if m.o.isDoubtful() && !m.o.isOurs(w.OAuthSecretID) {
+		if m.o.doubts(w.OAuthSecretID) {
 			continue
 		}
 		m.retire(m.o, Retirement{w.OAuthSecretID, "its grace period is over, and its place is needed", Predecessor})
